@@ -2,9 +2,9 @@
 "use strict";
 
 const SEVERITIES = ["informational", "low", "medium", "high"];
-const OUTCOMES = ["not answered", "refused", "half-open", "open", "tried"];
+const OUTCOMES = ["not answered", "refused", "half-open", "accepted", "tried", "open"];
 /** Which outcome covers another in a mark that stands for several. */
-const OUTCOME_ORDER = [1, 2, 3, 4, 0];
+const OUTCOME_ORDER = [1, 2, 3, 5, 0, 4];
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element of HTML. `attributes` may have functions for events, such as `click`. */

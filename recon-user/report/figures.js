@@ -7,25 +7,25 @@ function figure(value, what, ...details) {
 }
 
 function figures(model) {
-  const { incidents, sources, learned, picture, span } = model;
+  const { incidents, has_more_incidents: more, sources, learned, chart, span } = model;
   const by = SEVERITIES.map((name, severity) =>
     [name, incidents.filter((incident) => incident.severity === severity).length]).reverse();
   const verdicts = new Map();
   for (const { verdict } of sources) if (verdict) verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + 1);
-  const ports = new Set(picture.port).size;
+  const ports = new Set(chart.port).size;
   const used = learned.filter((port) => port.used_by.length > 0);
   const senders = model.processes.filter((process) => process.is_sender).length;
   return element("ul", { class: "figures" },
     span && figure(duration(span[1] - span[0]), "of time", `${time(span[0])} to`, `${time(span[1])} UTC`),
-    figure(number(incidents.length), incidents.length === 1 ? "incident" : "incidents",
+    figure(number(incidents.length), `${incidents.length === 1 ? "incident" : "incidents"}${more ? ", of more" : ""}`,
       by.filter(([, count]) => count > 0).map(([name, count]) => `${number(count)} ${name}`).join(", ")),
     figure(number(sources.length), sources.length === 1 ? "source" : "sources",
       [...verdicts].map(([verdict, count]) => `${number(count)} ${verdict}`).join(", ")),
-    figure(number(ports), picture.is_exact ? "ports tried" : "ports named",
-      picture.is_exact ? undefined : "a sample: at least"),
+    figure(number(ports), chart.is_exact ? "ports tried" : "ports named",
+      chart.is_exact || ports === 0 ? undefined : "a sample: at least"),
     figure(number(learned.length), "open ports found", learned.length > 0
       && ranges(learned.map(({ port }) => port), 6)),
-    figure(number(used.length), "of them used", used.length > 0
+    figure(number(used.length), "open ports used", used.length > 0
       && ranges(used.map(({ port }) => port), 6)),
     senders > 0 && figure(number(senders), senders === 1 ? "process that scans" : "processes that scan"));
 }

@@ -9,9 +9,9 @@ function header(model) {
 }
 
 function drawReport(model, root) {
-  const chart = element("div");
+  const lanes = element("div");
   const filter = makeFilter(model, () => draw());
-  const picture = pictureSection(model);
+  const chart = chartSection(model);
   const sources = sourceTable(model);
   const incidents = incidentTable(model);
   const learned = learnedTable(model);
@@ -24,9 +24,9 @@ function drawReport(model, root) {
     count,
     section("timeline", "Incidents over time", model.incidents.length === 0 ? note("There is no incident.") : [
       legend([3, 2, 1, 0].map((severity) => [`severity-${severity}`, SEVERITIES[severity]]).concat([["grew", "grew"], ["ended", "ended"]])),
-      chart,
+      lanes,
     ]),
-    picture.root,
+    chart.root,
     section("learned", "What was learned, and used",
       model.learned.length === 0 ? note("No source other than clients found a port open, as far as this input shows.") : learned.root),
     section("processes", "Processes of this host that scan",
@@ -43,8 +43,8 @@ function drawReport(model, root) {
     const selected = filter.incidents();
     count.textContent = filter.isOff() ? "" : `${number(selected.length)} of ${plural(model.incidents.length, "incident")} selected`;
     const wanted = filter.sources(selected);
-    if (model.incidents.length > 0) chart.replaceChildren(timeline(model, selected, width));
-    picture.update(wanted, width);
+    if (model.incidents.length > 0) lanes.replaceChildren(timeline(model, selected, width));
+    chart.update(wanted, width);
     sources.update(wanted);
     incidents.update(selected);
   }

@@ -70,7 +70,7 @@ function severityBadge(severity) {
 /** Numbers of targets by outcome, as a bar and in words. */
 function outcomeBar(outcomes) {
   if (!outcomes) return "";
-  const parts = [[3, outcomes.open], [2, outcomes.half_open], [1, outcomes.refused], [0, outcomes.silent]];
+  const parts = [[3, outcomes.accepted], [2, outcomes.half_open], [1, outcomes.refused], [0, outcomes.silent]];
   const all = parts.reduce((sum, [, count]) => sum + count, 0);
   const words = parts.filter(([, count]) => count > 0).map(([outcome, count]) => `${number(count)} ${OUTCOMES[outcome]}`).join(", ");
   const bar = shape("svg", { class: "outcomes", width: 60, height: 8, "aria-hidden": "true" });
@@ -83,7 +83,7 @@ function outcomeBar(outcomes) {
   return [bar, element("small", {}, ` ${words}`)];
 }
 
-const targetsOf = ({ outcomes }) => (outcomes ? outcomes.open + outcomes.half_open + outcomes.refused + outcomes.silent : -1);
+const targetsOf = ({ outcomes }) => (outcomes ? outcomes.accepted + outcomes.half_open + outcomes.refused + outcomes.silent : -1);
 
 function sourceTable(model) {
   const verdictOf = (source) => [source.verdict, source.is_proven ? "proven address" : undefined].filter(Boolean).join(", ");
@@ -114,9 +114,9 @@ function incidentTable(model) {
   return makeTable("Incidents", [
     { name: "first", sort: (it) => it.first, show: (it) => time(it.first), kind: "time" },
     { name: "severity", sort: (it) => it.severity, show: (it) => severityBadge(it.severity), isNumber: true },
-    { name: "rule", sort: (it) => it.rule, show: (it) => it.rule },
-    { name: "source", sort: sourceName, show: (it) => sourceLink(model, it.source) },
-    { name: "target", sort: (it) => it.target, show: (it) => `${it.target}${it.port === undefined ? "" : ` port ${it.port}`}` },
+    { name: "rule", sort: (it) => it.rule, show: (it) => it.rule, kind: "name" },
+    { name: "source", sort: sourceName, kind: "name", show: (it) => sourceLink(model, it.source) },
+    { name: "target", sort: (it) => it.target, kind: "name", show: (it) => `${it.target}${it.port === undefined ? "" : ` port ${it.port}`}` },
     { name: "count", sort: (it) => it.count, show: (it) => `${it.lower_bound ? "≥" : ""}${number(it.count)}`, isNumber: true },
     { name: "lasted", sort: (it) => it.last - it.first, show: (it) => duration(it.last - it.first), isNumber: true },
     { name: "phases", show: (it) => it.phases.map(([, phase]) => phase).join(", ") },
@@ -126,10 +126,10 @@ function incidentTable(model) {
 
 /** Open ports, who found them and who used them. */
 function learnedTable(model) {
-  const finders = ({ found_by: found, has_more: hasMore }) =>
+  const finders = ({ found_by: found, has_more_finders: hasMore }) =>
     [found.flatMap((source, position) => [position > 0 ? ", " : "", sourceLink(model, source)]), hasMore ? " and more" : ""];
-  const users = ({ used_by: used }) => used.flatMap(([source, at, process], position) =>
-    [position > 0 ? "; " : "", sourceLink(model, source), ` at ${time(at)}${process ? `, accepted by ${process}` : ""}`]);
+  const users = ({ used_by: used, has_more_users: hasMore }) => [used.flatMap(([source, at, process], position) =>
+    [position > 0 ? "; " : "", sourceLink(model, source), ` at ${time(at)}${process ? `, accepted by ${process}` : ""}`]), hasMore ? " and more" : ""];
   const table = makeTable("Open ports", [
     { name: "port", sort: (it) => it.port, show: (it) => `${it.port}`, isNumber: true },
     { name: "on", sort: (it) => it.host, show: (it) => it.host },

@@ -23,7 +23,7 @@ use crate::alert::{AlertLines, LineFormat};
 use crate::blind::{Blind, BlindReport};
 use crate::diagnostic::visible;
 use crate::incident::{Finding, Notification};
-use crate::pipeline::{Pipeline, PipelineSettings, RunEvidence};
+use crate::pipeline::{Pipeline, PipelineSettings, RunAttempts};
 use crate::process::Process;
 use crate::row::json::{self, Line, OwnedRow};
 use crate::row::{LONGEST_POLL, SignalSet};
@@ -102,7 +102,7 @@ pub fn judge(
 
 /// What rules found in rows, and what the rows say beyond that.
 pub(crate) struct JudgedRows {
-    pub(crate) evidence: RunEvidence,
+    pub(crate) attempts: RunAttempts,
     pub(crate) faults: Faults,
     /// The first lines that are no rows, each with its file and number.
     pub(crate) named: Vec<String>,
@@ -115,7 +115,7 @@ pub(crate) struct JudgedRows {
 ///
 /// # Errors
 /// `out` can't be written.
-pub(crate) fn judge_and_keep(
+pub(crate) fn judge_with_attempts(
     files: Vec<(String, Box<dyn BufRead>)>,
     in_force: &InForce,
     out: &mut dyn Write,
@@ -134,7 +134,7 @@ pub(crate) fn judge_and_keep(
         .context("can't keep what the rules find")?;
     judging.faults.report("rows");
     Ok(JudgedRows {
-        evidence: judging.pipeline.take_evidence(),
+        attempts: judging.pipeline.take_attempts(),
         faults: judging.faults,
         named: judging.named,
         read,

@@ -36,7 +36,7 @@ use crate::rule::Configured;
 use crate::settings::InForce;
 use crate::stream::{EvictionStats, Interval, ProcessNeeds, Query, Stream, StreamSettings};
 
-pub(crate) use attempt_log::{LoggedAttempt, LoggedOutcome, LoggedTarget, RunEvidence};
+pub(crate) use attempt_log::{LoggedAttempt, LoggedOutcome, LoggedTarget, RunAttempts};
 pub use state::Reconfigured;
 pub(crate) use stats::PipelineStats;
 

@@ -1,10 +1,10 @@
 //! What remotes tried in a run, and what became of it: what a report draws.
 //!
 //! In: attempts as they are settled, and the times of packets where a capture has them. Out: for
-//! each target of each remote its outcome and its times, [`RunEvidence`].
-//! The decision held here: the log is bounded. When it is full it forgets the sources with the
-//! fewest targets, since a picture is about those with many, and counts what it forgot. So a flood
-//! of forged sources pushes out no scan.
+//! each target of each remote its outcome and its times, [`RunAttempts`].
+//! The decision held here: the log is bounded. When it is full it evicts the sources with the
+//! fewest targets, since a chart is about those with many, and counts what it evicted. So a
+//! flood of forged sources evicts no scan.
 
 use std::collections::HashMap;
 
@@ -42,7 +42,7 @@ pub(crate) enum LoggedOutcome {
     Refused,
     HalfOpen,
     /// Accepted, or a datagram that was answered.
-    Open,
+    Accepted,
 }
 
 /// All attempts on one target.
@@ -66,16 +66,16 @@ pub(crate) struct AttemptLog {
     arrivals: HashMap<LoggedTarget, Timestamp, Secrets>,
     /// How far the times to show are ahead of the clock.
     offset: SignedDuration,
-    forgotten: u64,
+    evicted: u64,
 }
 
 /// What a run knows at its end, beyond its lines.
 #[derive(Debug, Default)]
-pub(crate) struct RunEvidence {
+pub(crate) struct RunAttempts {
     /// Targets in the order of their first attempts.
-    pub(crate) attempts: Vec<(LoggedTarget, LoggedAttempt)>,
+    pub(crate) by_target: Vec<(LoggedTarget, LoggedAttempt)>,
     /// Targets that the log had no room for.
-    pub(crate) forgotten: u64,
+    pub(crate) evicted: u64,
     /// Sources with their verdicts.
     pub(crate) sources: KnownSources,
 }
@@ -137,18 +137,18 @@ impl AttemptLog {
         }
         let of_source = self.of_source.entry(target.remote).or_default();
         if *of_source >= MOST_OF_SOURCE {
-            self.forgotten += 1;
+            self.evicted += 1;
             return;
         }
         *of_source += 1;
         self.targets.insert(target, attempt);
         if self.targets.len() >= MOST_TARGETS {
-            self.forget_small_sources();
+            self.evict_small_sources();
         }
     }
 
-    /// Forgets sources with the fewest targets until half of the room is free.
-    fn forget_small_sources(&mut self) {
+    /// Evicts sources with the fewest targets until half of the room is free.
+    fn evict_small_sources(&mut self) {
         let mut sources: Vec<(u32, Address)> = self
             .of_source
             .iter()
@@ -167,7 +167,7 @@ impl AttemptLog {
             targets, of_source, ..
         } = self;
         targets.retain(|target, _| of_source.contains_key(&target.remote));
-        self.forgotten += (before - targets.len()) as u64;
+        self.evicted += (before - targets.len()) as u64;
     }
 
     fn into_attempts(self) -> Vec<(LoggedTarget, LoggedAttempt)> {
@@ -192,7 +192,7 @@ fn target_of(key: &RowKey) -> Option<LoggedTarget> {
 
 fn outcome_of(signal: Signal) -> Option<LoggedOutcome> {
     Some(match signal {
-        Signal::AttemptAccepted | Signal::DatagramAnswered => LoggedOutcome::Open,
+        Signal::AttemptAccepted | Signal::DatagramAnswered => LoggedOutcome::Accepted,
         Signal::AttemptHalfOpen => LoggedOutcome::HalfOpen,
         Signal::AttemptRefused | Signal::DatagramRefused => LoggedOutcome::Refused,
         Signal::AttemptIgnored | Signal::DatagramIgnored => LoggedOutcome::Silent,
@@ -212,11 +212,11 @@ impl Pipeline {
     }
 
     /// What has been logged, and the sources that are known.
-    pub(crate) fn take_evidence(&mut self) -> RunEvidence {
+    pub(crate) fn take_attempts(&mut self) -> RunAttempts {
         let log = self.attempt_log.take().unwrap_or_default();
-        RunEvidence {
-            forgotten: log.forgotten,
-            attempts: log.into_attempts(),
+        RunAttempts {
+            evicted: log.evicted,
+            by_target: log.into_attempts(),
             sources: self.list_sources(SourceSelection {
                 order: SourceOrder::Verdict,
                 filter: None,
@@ -271,7 +271,7 @@ mod tests {
         };
         assert_eq!(target.port, 80);
         let expected = LoggedAttempt {
-            outcome: LoggedOutcome::Open,
+            outcome: LoggedOutcome::Accepted,
             count: 3,
             first: at(108),
             last: at(113),
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_sources_pushes_out_no_scan() {
+    fn a_flood_of_sources_evicts_no_scan() {
         const SCANNER: u32 = 1;
         let mut log = AttemptLog::default();
         let scan = (0..1000).map(|port| attempt(SCANNER, port, Signal::AttemptRefused));
@@ -293,7 +293,7 @@ mod tests {
         }
         assert!(log.targets.len() <= MOST_TARGETS);
         assert_eq!(
-            log.forgotten + log.targets.len() as u64,
+            log.evicted + log.targets.len() as u64,
             u64::from(flood) + 1000
         );
         let scanned = log.targets.keys();
@@ -314,6 +314,6 @@ mod tests {
             log.add(&scan, at(10));
         }
         assert_eq!(log.targets.len(), MOST_OF_SOURCE as usize);
-        assert_eq!(log.forgotten, u64::from(MOST_OF_SOURCE));
+        assert_eq!(log.evicted, u64::from(MOST_OF_SOURCE));
     }
 }

@@ -27,7 +27,6 @@ mod ends;
 mod engine;
 mod flows;
 mod incidents;
-mod kept;
 mod poll_counts;
 mod polls;
 mod progress;
@@ -37,6 +36,7 @@ mod summary;
 mod two_way;
 mod verify;
 mod waiting;
+mod with_attempts;
 
 #[cfg(test)]
 mod fuzz;
@@ -65,12 +65,12 @@ use crate::settings::InForce;
 use crate::stream::Interval;
 use clock::CaptureClock;
 use engine::{Engine, LocalAddresses};
-pub(crate) use kept::{ReplayedCaptures, replay_and_keep};
 use polls::Polls;
 use progress::Progress;
 use served::Served;
 use summary::{Summary, readable_links};
 pub use verify::verify;
+pub(crate) use with_attempts::{ReplayedCaptures, replay_with_attempts};
 
 /// The rules in force, by whose packets a capture has.
 #[derive(Clone, Copy, Debug)]

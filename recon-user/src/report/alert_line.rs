@@ -17,7 +17,7 @@ pub(super) struct AlertLine {
     pub(super) at: Timestamp,
     #[serde(default)]
     pub(super) message: String,
-    pub(super) event: EventFields,
+    pub(super) event: AlertEvent,
     #[serde(default)]
     pub(super) rule: RuleName,
     #[serde(default)]
@@ -37,7 +37,7 @@ pub(super) struct AlertLine {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct EventFields {
+pub(super) struct AlertEvent {
     pub(super) id: String,
     pub(super) start: Option<Timestamp>,
     pub(super) end: Option<Timestamp>,
@@ -184,7 +184,7 @@ pub(super) struct DigestOf {
 
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LineKind {
+pub(super) enum InputLine {
     Alert,
     Row,
     /// A JSON object of another kind, by what it seems to be.
@@ -194,21 +194,21 @@ pub(super) enum LineKind {
 }
 
 /// What a line is, by the fields that only its kind has.
-pub(super) fn kind_of(text: &str) -> LineKind {
+pub(super) fn kind_of(text: &str) -> InputLine {
     let Ok(Value::Object(fields)) = serde_json::from_str(text) else {
-        return LineKind::Text;
+        return InputLine::Text;
     };
     let has = |name: &str| fields.contains_key(name);
     if has("@timestamp") && has("recon") {
-        LineKind::Alert
+        InputLine::Alert
     } else if has("TimeGenerated") || has("Timestamp") || has("ActionType") {
-        LineKind::Row
+        InputLine::Row
     } else if has("class_uid") {
-        LineKind::Other("OCSF")
+        InputLine::Other("OCSF")
     } else if has("event_type") {
-        LineKind::Other("EVE")
+        InputLine::Other("EVE")
     } else {
-        LineKind::Other("neither an alert nor a row")
+        InputLine::Other("neither an alert nor a row")
     }
 }
 
@@ -219,21 +219,21 @@ mod tests {
     #[test]
     fn kinds_are_known_by_their_fields() {
         for (text, expected) in [
-            (r#"{"@timestamp":"x","recon":{}}"#, LineKind::Alert),
-            (r#"{"TimeGenerated":"x"}"#, LineKind::Row),
-            (r#"{"Timestamp":"x","ActionType":"SYN"}"#, LineKind::Row),
-            (r#"{"class_uid":2004,"time":1}"#, LineKind::Other("OCSF")),
+            (r#"{"@timestamp":"x","recon":{}}"#, InputLine::Alert),
+            (r#"{"TimeGenerated":"x"}"#, InputLine::Row),
+            (r#"{"Timestamp":"x","ActionType":"SYN"}"#, InputLine::Row),
+            (r#"{"class_uid":2004,"time":1}"#, InputLine::Other("OCSF")),
             (
                 r#"{"event_type":"alert","timestamp":"x"}"#,
-                LineKind::Other("EVE"),
+                InputLine::Other("EVE"),
             ),
             (
                 r#"{"@timestamp":"x"}"#,
-                LineKind::Other("neither an alert nor a row"),
+                InputLine::Other("neither an alert nor a row"),
             ),
-            ("[1]", LineKind::Text),
-            ("12:00 kernel: eth0 up", LineKind::Text),
-            (r#"{"@timestamp":"x","recon":{"#, LineKind::Text),
+            ("[1]", InputLine::Text),
+            ("12:00 kernel: eth0 up", InputLine::Text),
+            (r#"{"@timestamp":"x","recon":{"#, InputLine::Text),
         ] {
             assert_eq!(kind_of(text), expected, "{text}");
         }

@@ -3,21 +3,21 @@
 //! In: incidents, and what a run knows beyond its lines. Out: [`PageModel`].
 //! The decision held here: a pure function, so that tests need no browser.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::ends::UNNAMED;
+use super::chart;
+use super::endpoints::UNNAMED;
 use super::gather::{Gathered, GatheredIncident};
 use super::learned::Learned;
 use super::losses;
 use super::model::{
     IncidentEntry, InputRead, OutcomeCounts, PageModel, ProcessEntry, SourceEntry, UnknownParts,
 };
-use super::picture;
 use crate::contact::KnownSource;
-use crate::pipeline::{LoggedOutcome, RunEvidence};
+use crate::pipeline::{LoggedOutcome, RunAttempts};
 
 /// Remotes and ports of a process that are listed.
-const MOST_ENDS: usize = 64;
+pub(super) const MOST_ENDPOINTS: usize = 64;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -25,25 +25,33 @@ pub(super) struct Material {
     pub(super) inputs: Vec<InputRead>,
     pub(super) gathered: Gathered,
     /// Of rows and captures.
-    pub(super) evidence: Option<RunEvidence>,
+    pub(super) attempts: Option<RunAttempts>,
     /// Whether a capture was read, which names no processes.
     pub(super) is_capture: bool,
     /// Lines that could not be read.
-    pub(super) unreadable: u64,
-    /// The first of them.
-    pub(super) places: Vec<String>,
+    pub(super) unreadable: Unreadable,
+    /// Files that could be read only in part.
+    pub(super) in_part: Unreadable,
     /// What a reader counts as not judged, by its name.
     pub(super) unjudged: Vec<(String, u64)>,
 }
 
+/// Lines or files that could not be read.
+#[derive(Debug, Default)]
+pub(super) struct Unreadable {
+    pub(super) count: u64,
+    /// The first of them.
+    pub(super) places: Vec<String>,
+}
+
 /// The sources of a page, by what they are known by.
 #[derive(Default)]
-pub(super) struct Sources {
+pub(super) struct PageSources {
     pub(super) entries: Vec<SourceEntry>,
     places: HashMap<String, usize>,
 }
 
-impl Sources {
+impl PageSources {
     /// The position of a remote, which is added if it is not there.
     pub(super) fn place_of_remote(&mut self, ip: &str) -> usize {
         let name = ip.to_owned();
@@ -107,63 +115,85 @@ pub(super) fn build(material: Material) -> PageModel {
     let Material {
         inputs,
         mut gathered,
-        evidence,
+        attempts,
         is_capture,
         unreadable,
-        places,
+        in_part,
         unjudged,
     } = material;
     let incidents = gathered.take_incidents();
-    let mut sources = Sources::default();
+    let mut sources = PageSources::default();
     let of_incident: Vec<usize> = incidents
         .iter()
         .map(|incident| sources.add_incident(incident))
         .collect();
-    if let Some(evidence) = &evidence {
-        add_known(&mut sources, evidence);
+    if let Some(run) = &attempts {
+        add_known(&mut sources, run);
     }
     let mut processes = Processes::default();
     let of_processes: Vec<Vec<usize>> = incidents
         .iter()
         .map(|incident| processes.add(incident))
         .collect();
+    let learned = learn(&incidents, &of_incident, attempts.as_ref(), &mut sources);
+    let mut losses = losses::of_input(&gathered, unreadable, in_part, unjudged);
+    losses.extend(losses::of_incidents(&incidents));
+    losses.extend(losses::of_page(&gathered, &learned, processes.cut.len()));
+    let (chart, not_drawn) = match &attempts {
+        Some(run) => chart::of_attempts(run, &incidents, &of_incident, &mut sources),
+        None => chart::of_samples(&incidents, &of_incident),
+    };
+    losses.extend(not_drawn);
+    losses.retain(|loss| loss.count > 0);
+    losses.extend(losses::of_blindness(&gathered));
+    PageModel {
+        version: env!("CARGO_PKG_VERSION"),
+        inputs,
+        span: span(&sources.entries),
+        incidents: entries_of(incidents, of_incident, of_processes),
+        has_more_incidents: gathered.without_room.incidents > 0,
+        sources: sources.entries,
+        learned: learned.finish(),
+        processes: processes.entries,
+        chart,
+        losses,
+        unknown: unknown_parts(attempts.is_some(), is_capture),
+        hosts: gathered.hosts.into_iter().collect(),
+    }
+}
+
+/// What sources found open.
+fn learn(
+    incidents: &[GatheredIncident],
+    of_incident: &[usize],
+    attempts: Option<&RunAttempts>,
+    sources: &mut PageSources,
+) -> Learned {
     let mut learned = Learned::default();
-    for (incident, &source) in incidents.iter().zip(&of_incident) {
+    for (incident, &source) in incidents.iter().zip(of_incident) {
         learned.add_incident(incident, source, &sources.entries);
     }
-    if let Some(evidence) = &evidence {
-        learned.add_evidence(evidence, &mut sources);
+    if let Some(run) = attempts {
+        learned.add_attempts(run, sources);
     }
-    let mut losses = losses::losses(&gathered, &incidents, unreadable, places, unjudged);
-    let (picture, left_out) = match &evidence {
-        Some(evidence) => picture::of_attempts(evidence, &mut sources),
-        None => picture::of_samples(&incidents, &of_incident),
-    };
-    losses.extend(left_out);
-    let entries: Vec<IncidentEntry> = incidents
-        .into_iter()
-        .zip(of_incident)
-        .zip(of_processes)
-        .map(|((incident, source), processes)| IncidentEntry {
+    learned
+}
+
+/// The incidents with the positions of their sources and processes.
+fn entries_of(
+    incidents: Vec<GatheredIncident>,
+    of_incident: Vec<usize>,
+    of_processes: Vec<Vec<usize>>,
+) -> Vec<IncidentEntry> {
+    let positions = of_incident.into_iter().zip(of_processes);
+    let entries = incidents.into_iter().zip(positions);
+    entries
+        .map(|(incident, (source, processes))| IncidentEntry {
             source,
             processes,
             ..incident.entry
         })
-        .collect();
-    let unknown = unknown_parts(evidence.is_some(), is_capture);
-    PageModel {
-        version: env!("CARGO_PKG_VERSION"),
-        inputs,
-        hosts: gathered.hosts.into_iter().collect(),
-        span: span(&sources.entries),
-        incidents: entries,
-        sources: sources.entries,
-        learned: learned.finish(),
-        processes: processes.entries,
-        picture,
-        losses,
-        unknown,
-    }
+        .collect()
 }
 
 /// The first and the last time of what is shown.
@@ -175,7 +205,7 @@ fn span(sources: &[SourceEntry]) -> Option<[i64; 2]> {
 
 fn unknown_parts(has_attempts: bool, is_capture: bool) -> UnknownParts {
     UnknownParts {
-        picture: (!has_attempts).then_some(
+        chart: (!has_attempts).then_some(
             "Alert lines name up to 16 ports of an incident and up to 16 open ones, so this is a sample. Rows (recon run --events) and captures have each port.",
         ),
         attempts: (!has_attempts).then_some(
@@ -191,15 +221,15 @@ fn unknown_parts(has_attempts: bool, is_capture: bool) -> UnknownParts {
 }
 
 /// Adds what a run knows of remotes at its end.
-fn add_known(sources: &mut Sources, evidence: &RunEvidence) {
+fn add_known(sources: &mut PageSources, run: &RunAttempts) {
     let mut counts: HashMap<usize, OutcomeCounts> = HashMap::new();
     let mut places = HashMap::new();
-    let listed = &evidence.sources.listed;
+    let listed = &run.sources.listed;
     for KnownSource { ip, .. } in listed {
         let place = sources.place_of_remote(&ip.to_string());
         places.insert(*ip, place);
     }
-    for (target, attempt) in &evidence.attempts {
+    for (target, attempt) in &run.by_target {
         let Some(&place) = places.get(&target.remote.to_ip()) else {
             continue;
         };
@@ -211,7 +241,7 @@ fn add_known(sources: &mut Sources, evidence: &RunEvidence) {
             LoggedOutcome::Silent => &mut counts.silent,
             LoggedOutcome::Refused => &mut counts.refused,
             LoggedOutcome::HalfOpen => &mut counts.half_open,
-            LoggedOutcome::Open => &mut counts.open,
+            LoggedOutcome::Accepted => &mut counts.accepted,
         } += 1;
     }
     for (place, counts) in counts {
@@ -241,6 +271,8 @@ fn add_known(sources: &mut Sources, evidence: &RunEvidence) {
 struct Processes {
     entries: Vec<ProcessEntry>,
     places: HashMap<ProcessKey, usize>,
+    /// Positions of those with more remotes or ports than are listed.
+    cut: HashSet<usize>,
 }
 
 /// A process: its host, its pid, what tells it from later ones, whether it sent.
@@ -249,7 +281,11 @@ type ProcessKey = (Option<String>, u32, Option<String>, bool);
 impl Processes {
     /// Adds those of an incident. Returns their positions.
     fn add(&mut self, incident: &GatheredIncident) -> Vec<usize> {
-        let Self { entries, places } = self;
+        let Self {
+            entries,
+            places,
+            cut,
+        } = self;
         let of = incident.processes.iter();
         of.map(|process| {
             let key = (
@@ -270,19 +306,28 @@ impl Processes {
             known.name = known.name.take().or(process.name.clone());
             known.command_line = known.command_line.take().or(process.command_line.clone());
             known.unit = known.unit.take().or(process.unit.clone());
-            add_some(&mut known.remotes, &process.remotes);
-            add_some(&mut known.ports, &process.ports);
+            let has_remotes = add_all(&mut known.remotes, &process.remotes);
+            let has_ports = add_all(&mut known.ports, &process.ports);
+            if !has_remotes || !has_ports {
+                cut.insert(place);
+            }
             place
         })
         .collect()
     }
 }
 
-/// Adds what is not there yet, up to a limit.
-fn add_some<T: PartialEq + Clone>(to: &mut Vec<T>, from: &[T]) {
+/// Adds what is not there yet, up to a limit. Returns whether all is there.
+fn add_all<T: PartialEq + Clone>(to: &mut Vec<T>, from: &[T]) -> bool {
+    let mut is_all = true;
     for item in from {
-        if to.len() < MOST_ENDS && !to.contains(item) {
-            to.push(item.clone());
+        if to.contains(item) {
+            continue;
+        }
+        match to.len() < MOST_ENDPOINTS {
+            true => to.push(item.clone()),
+            false => is_all = false,
         }
     }
+    is_all
 }

@@ -14,18 +14,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::alert_line::{AlertLine, OutcomesOf};
-use super::ends::{MOST_LISTED, clip, clip_line, processes_of, source_of, target_of};
+use super::endpoints::{
+    MOST_LISTED, MOST_PROCESSES, clip, clip_line, processes_of, source_of, target_of,
+};
 use super::model::{IncidentEntry, OutcomeCounts, ProcessEntry, SourceEntry};
 use crate::kql::Severity;
 
 /// Incidents on a page.
 pub(super) const MOST_INCIDENTS: usize = 5000;
 /// Lines of an incident that are shown.
-const MOST_PHASES: usize = 32;
+pub(super) const MOST_PHASES: usize = 32;
 /// Hosts that are named, and whose lines are counted.
-const MOST_HOSTS: usize = 256;
+pub(super) const MOST_HOSTS: usize = 256;
 /// Reports on blindness and tampering that are shown.
-const MOST_BLIND: usize = 200;
+pub(super) const MOST_BLIND: usize = 200;
 /// `recon.signals` of connections that were used.
 const USED: [&str; 2] = ["used", "login"];
 
@@ -50,21 +52,43 @@ pub(super) struct Gathered {
     sequences: HashMap<String, u64>,
     pub(super) lines: u64,
     pub(super) missing_lines: u64,
+    /// Lines of runs before the first that was read.
+    pub(super) lines_before: u64,
     /// Findings that got no line.
     pub(super) suppressed_findings: u64,
     pub(super) digest_findings: u64,
     pub(super) digest_is_bounded: bool,
-    /// Lines about incidents for which the page has no room.
-    pub(super) lines_without_room: u64,
+    pub(super) without_room: WithoutRoom,
     /// What recon did not see: by the id of the report, its message, how much was lost.
     pub(super) blind: BTreeMap<String, (String, u64)>,
     pub(super) span: Option<(Timestamp, Timestamp)>,
+}
+
+/// Lines for which the page has no room, by what they are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct WithoutRoom {
+    pub(super) incidents: u64,
+    pub(super) blindness: u64,
+    /// Lines of hosts that are not named.
+    pub(super) hosts: u64,
+}
+
+/// What the page does not show of an incident.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct IncidentCuts {
+    pub(super) lines: u64,
+    pub(super) processes: usize,
+    /// Whether it has more ports.
+    pub(super) has_ports: bool,
 }
 
 /// An incident, and what belongs to it.
 #[derive(Debug)]
 pub(super) struct GatheredIncident {
     order: u64,
+    /// Lines about it.
+    lines: u64,
+    pub(super) cuts: IncidentCuts,
     pub(super) entry: IncidentEntry,
     pub(super) source_key: String,
     pub(super) source: SourceEntry,
@@ -75,7 +99,7 @@ pub(super) struct GatheredIncident {
 }
 
 impl Gathered {
-    /// Nothing yet. Incidents of less severity are left out.
+    /// Nothing yet. Incidents of less severity are not shown.
     pub(super) fn new(least: Severity) -> Self {
         Self {
             least: rank_of(least.name()).unwrap_or_default(),
@@ -95,9 +119,13 @@ impl Gathered {
         self.lines += 1;
         self.note_origin(&line);
         if let Some(blind) = &line.recon.blind {
-            if self.blind.len() < MOST_BLIND || self.blind.contains_key(&line.event.id) {
-                let text = (clip_line(&line.message), blind.lost);
-                self.blind.insert(clip(&line.event.id), text);
+            let id = clip(&line.event.id);
+            match self.blind.len() < MOST_BLIND || self.blind.contains_key(&id) {
+                true => drop(
+                    self.blind
+                        .insert(id, (clip_line(&line.message), blind.lost)),
+                ),
+                false => self.without_room.blindness += 1,
             }
             return Ok(());
         }
@@ -121,17 +149,23 @@ impl Gathered {
         let (first, last) = self.span.unwrap_or((start, line.at));
         self.span = Some((first.min(start), last.max(line.at)));
         let host = line.host.name.as_deref().map(clip).unwrap_or_default();
-        if !host.is_empty() && self.hosts.len() < MOST_HOSTS {
-            self.hosts.insert(host.clone());
+        if !host.is_empty() && !self.hosts.contains(&host) {
+            match self.hosts.len() < MOST_HOSTS {
+                true => drop(self.hosts.insert(host.clone())),
+                false => self.without_room.hosts += 1,
+            }
         }
         let Some(sequence) = line.event.sequence else {
             return;
         };
         if self.sequences.len() < MOST_HOSTS || self.sequences.contains_key(&host) {
             let before = self.sequences.insert(host, sequence);
-            // A smaller number begins another run.
-            let missing = before.filter(|before| *before < sequence);
-            self.missing_lines += missing.map_or(0, |before| sequence - before - 1);
+            match before {
+                Some(before) if before < sequence => self.missing_lines += sequence - before - 1,
+                Some(before) if before == sequence => {}
+                // A smaller number begins another run, whose first line is 1.
+                _ => self.lines_before += sequence.saturating_sub(1),
+            }
         }
     }
 
@@ -147,15 +181,13 @@ impl Gathered {
             return;
         }
         if self.incidents.len() >= MOST_INCIDENTS {
-            self.lines_without_room += 1;
-            let Some(least) = self.ranks.first_entry() else {
+            let least = self.ranks.first_entry();
+            let Some(least) = least.filter(|least| least.key().0 < severity) else {
+                self.without_room.incidents += 1;
                 return;
             };
-            if least.key().0 >= severity {
-                return;
-            }
-            let gone = least.remove();
-            self.incidents.remove(&gone);
+            let evicted = self.incidents.remove(&least.remove());
+            self.without_room.incidents += evicted.map_or(0, |evicted| evicted.lines);
         }
         let order = self.begun;
         self.begun += 1;
@@ -178,6 +210,8 @@ impl GatheredIncident {
         let (source_key, source) = source_of(line, is_outbound);
         let mut incident = Self {
             order,
+            lines: 0,
+            cuts: IncidentCuts::default(),
             entry: IncidentEntry {
                 id,
                 rule: clip(&line.rule.id),
@@ -201,12 +235,16 @@ impl GatheredIncident {
 
     /// Takes what a further line says.
     fn update(&mut self, line: &AlertLine, severity: u8) {
-        let entry = &mut self.entry;
+        self.lines += 1;
+        let (entry, cuts) = (&mut self.entry, &mut self.cuts);
         let own = &line.recon;
         let (at, count) = (line.at.as_millisecond(), own.count.unwrap_or_default());
         let phase = (at, clip(&own.phase), count);
-        if entry.phases.len() < MOST_PHASES && !entry.phases.contains(&phase) {
-            entry.phases.push(phase);
+        if !entry.phases.contains(&phase) {
+            match entry.phases.len() < MOST_PHASES {
+                true => entry.phases.push(phase),
+                false => cuts.lines += 1,
+            }
         }
         entry.severity = entry.severity.max(severity);
         let start = line.event.start.unwrap_or(line.at).as_millisecond();
@@ -221,9 +259,11 @@ impl GatheredIncident {
         entry.suppressed += own.suppressed;
         if let Some(outcomes) = &own.outcomes {
             entry.outcomes = Some(counts_of(outcomes));
-            entry.open = merged(&entry.open, &outcomes.open_ports);
+            cuts.has_ports |= merge(&mut entry.open, &outcomes.open_ports);
         }
-        entry.ports = merged(&entry.ports, &own.ports);
+        cuts.has_ports |= merge(&mut entry.ports, &own.ports);
+        let hidden = own.processes.len().saturating_sub(MOST_PROCESSES);
+        cuts.processes = cuts.processes.max(hidden);
         self.open_on = line
             .destination
             .ip
@@ -248,15 +288,16 @@ fn rank_of(severity: &str) -> Option<u8> {
     u8::try_from(found).ok()
 }
 
-/// Both lists as one, ascending.
-fn merged(one: &[u16], other: &[u16]) -> Vec<u16> {
-    let both: BTreeSet<u16> = one.iter().chain(other).copied().collect();
-    both.into_iter().take(MOST_LISTED).collect()
+/// Adds the ports of a line, ascending. Returns whether there are too many.
+fn merge(ports: &mut Vec<u16>, of_line: &[u16]) -> bool {
+    let both: BTreeSet<u16> = ports.iter().chain(of_line).copied().collect();
+    *ports = both.iter().copied().take(MOST_LISTED).collect();
+    both.len() > MOST_LISTED
 }
 
 fn counts_of(of: &OutcomesOf) -> OutcomeCounts {
     OutcomeCounts {
-        open: of.accepted,
+        accepted: of.accepted,
         half_open: of.half_open,
         refused: of.refused,
         silent: of.silent,

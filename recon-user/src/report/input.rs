@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use super::alert_line::{LineKind, kind_of};
+use super::alert_line::{InputLine, kind_of};
 use crate::capture::{CaptureError, Input, is_capture};
 
 /// How much of a file is looked at.
@@ -84,13 +84,13 @@ pub(super) fn open(files: &[PathBuf]) -> Result<Inputs, InputError> {
             continue;
         };
         match kind_of(first) {
-            LineKind::Alert => inputs.alerts.push(input),
-            LineKind::Row => inputs.rows.push(input),
-            LineKind::Other(what) => {
+            InputLine::Alert => inputs.alerts.push(input),
+            InputLine::Row => inputs.rows.push(input),
+            InputLine::Other(what) => {
                 let what = format!("its first line is {what}");
                 return Err(InputError::Unknown { name, what });
             }
-            LineKind::Text => {
+            InputLine::Text => {
                 let what = "its first line is no JSON object".to_owned();
                 return Err(InputError::Unknown { name, what });
             }

@@ -5,28 +5,31 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::build::Sources;
-use super::ends::UNNAMED;
+use super::build::PageSources;
+use super::endpoints::UNNAMED;
 use super::gather::GatheredIncident;
 use super::model::{LearnedPort, SourceEntry};
-use crate::pipeline::{LoggedOutcome, RunEvidence};
+use crate::pipeline::{LoggedOutcome, RunAttempts};
 use crate::row::Verdict;
 
 /// Open ports that are listed.
-const MOST_LEARNED: usize = 1000;
+pub(super) const MOST_LEARNED: usize = 1000;
 /// Sources of an open port that are listed.
-const MOST_FINDERS: usize = 50;
+pub(super) const MOST_FINDERS: usize = 50;
 
 /// Open ports and who found them.
 #[derive(Default)]
 pub(super) struct Learned {
     ports: BTreeMap<(String, u16), LearnedPort>,
+    /// Times that a source found or used a port for which there is no room.
+    pub(super) without_room: u64,
 }
 
 impl Learned {
     fn port(&mut self, host: &str, port: u16, first: i64) -> Option<&mut LearnedPort> {
         let key = (host.to_owned(), port);
         if self.ports.len() >= MOST_LEARNED && !self.ports.contains_key(&key) {
+            self.without_room += 1;
             return None;
         }
         let learned = self.ports.entry(key).or_insert_with(|| LearnedPort {
@@ -34,7 +37,8 @@ impl Learned {
             port,
             first,
             found_by: Vec::new(),
-            has_more: false,
+            has_more_finders: false,
+            has_more_users: false,
             used_by: Vec::new(),
         });
         learned.first = learned.first.min(first);
@@ -72,13 +76,13 @@ impl Learned {
     }
 
     /// Adds what attempts of scanners found.
-    pub(super) fn add_evidence(&mut self, evidence: &RunEvidence, sources: &mut Sources) {
-        let scanners = evidence.sources.listed.iter();
+    pub(super) fn add_attempts(&mut self, run: &RunAttempts, sources: &mut PageSources) {
+        let scanners = run.sources.listed.iter();
         let scanners = scanners.filter(|known| known.verdict == Verdict::Scanner);
         let scanners: HashMap<_, _> = scanners
             .map(|known| (known.ip, sources.place_of_remote(&known.ip.to_string())))
             .collect();
-        for (target, attempt) in &evidence.attempts {
+        for (target, attempt) in &run.by_target {
             let Some(&source) = scanners.get(&target.remote.to_ip()) else {
                 continue;
             };
@@ -96,6 +100,12 @@ impl Learned {
         }
     }
 
+    /// How many ports have more sources than are listed.
+    pub(super) fn cut_ports(&self) -> u64 {
+        let is_cut = |port: &&LearnedPort| port.has_more_finders || port.has_more_users;
+        self.ports.values().filter(is_cut).count() as u64
+    }
+
     pub(super) fn finish(self) -> Vec<LearnedPort> {
         self.ports.into_values().collect()
     }
@@ -108,14 +118,18 @@ impl LearnedPort {
         }
         match self.found_by.len() < MOST_FINDERS {
             true => self.found_by.push(source),
-            false => self.has_more = true,
+            false => self.has_more_finders = true,
         }
     }
 
     fn add_user(&mut self, source: usize, at: i64, process: Option<String>) {
         let known = self.used_by.iter().any(|(known, _, _)| *known == source);
-        if !known && self.used_by.len() < MOST_FINDERS {
-            self.used_by.push((source, at, process));
+        if known {
+            return;
+        }
+        match self.used_by.len() < MOST_FINDERS {
+            true => self.used_by.push((source, at, process)),
+            false => self.has_more_users = true,
         }
     }
 }

@@ -1,21 +1,24 @@
-//! What the page does not know.
+//! What the page does not know, or has no room for.
 //!
 //! In: what lines say was lost, what could not be read, what the page has no room for. Out:
 //! [`LossEntry`]s: a number, and what it means for the reader.
+//! The decision held here: each cause is a loss of its own.
 
-use super::gather::{Gathered, GatheredIncident, MOST_INCIDENTS};
+use super::build::{MOST_ENDPOINTS, Unreadable};
+use super::endpoints::{MOST_LISTED, MOST_PROCESSES};
+use super::gather::{
+    Gathered, GatheredIncident, MOST_BLIND, MOST_HOSTS, MOST_INCIDENTS, MOST_PHASES,
+};
+use super::learned::{Learned, MOST_FINDERS, MOST_LEARNED};
 use super::model::LossEntry;
 
-/// The losses, without what is 0.
-pub(super) fn losses(
+/// What the input lacks.
+pub(super) fn of_input(
     gathered: &Gathered,
-    incidents: &[GatheredIncident],
-    unreadable: u64,
-    places: Vec<String>,
+    unreadable: Unreadable,
+    in_part: Unreadable,
     unjudged: Vec<(String, u64)>,
 ) -> Vec<LossEntry> {
-    let bounded = incidents.iter().filter(|it| it.entry.lower_bound).count();
-    let suppressed: u64 = incidents.iter().map(|it| it.entry.suppressed).sum();
     let digest = match gathered.digest_is_bounded {
         true => {
             "Informational findings without a line, by the digests, at least. Their sources are not here."
@@ -24,16 +27,21 @@ pub(super) fn losses(
             "Informational findings without a line, by the digests. Their sources are not here."
         }
     };
-    let room = format!(
-        "Lines about incidents beyond the {MOST_INCIDENTS} that this page has room for. The least severe are left out; --min-severity chooses."
-    );
     let mut losses = vec![
         LossEntry {
-            places,
+            places: unreadable.places,
             ..loss(
                 "unreadable lines",
-                unreadable,
+                unreadable.count,
                 "Nothing of them is on this page.",
+            )
+        },
+        LossEntry {
+            places: in_part.places,
+            ..loss(
+                "files read in part",
+                in_part.count,
+                "Nothing after the place where they end or can't be read is on this page.",
             )
         },
         loss(
@@ -42,39 +50,106 @@ pub(super) fn losses(
             "event.sequence has gaps: the input lacks lines that recon has written.",
         ),
         loss(
-            "incidents with lower bounds",
-            bounded as u64,
-            "recon lost something while it counted them: the real counts may be higher.",
+            "lines before the first",
+            gathered.lines_before,
+            "The input begins within a run of recon: earlier lines are in other files, or lost.",
         ),
         loss(
             "suppressed findings",
             gathered.suppressed_findings,
             "They got no line of their own: the limit on lines was reached.",
         ),
+        loss("findings in digests", gathered.digest_findings, digest),
+    ];
+    let means = "The reader counts these as not judged, or only in part; see recon replay.";
+    let unjudged = unjudged.into_iter();
+    losses.extend(unjudged.map(|(name, count)| loss(&name, count, means)));
+    losses
+}
+
+/// What is not known of the incidents of the page, or not shown.
+pub(super) fn of_incidents(incidents: &[GatheredIncident]) -> [LossEntry; 5] {
+    let count = |of: fn(&GatheredIncident) -> u64| incidents.iter().map(of).sum();
+    [
+        loss(
+            "incidents with lower bounds",
+            count(|it| it.entry.lower_bound.into()),
+            "recon lost something while it counted them: the real counts may be higher.",
+        ),
         loss(
             "polls over a threshold without a line",
-            suppressed,
+            count(|it| it.entry.suppressed),
             "They belong to incidents on this page, which had lines.",
         ),
-        loss("findings in digests", gathered.digest_findings, digest),
-        loss("lines left out here", gathered.lines_without_room, &room),
-    ];
-    let blind = gathered.blind.values().map(|(message, lost)| LossEntry {
-        what: "recon was blind or tampered with".to_owned(),
-        count: *lost,
-        means: message.clone(),
-        places: Vec::new(),
-    });
-    losses.extend(unjudged.into_iter().map(|(name, count)| LossEntry {
-        what: name,
-        count,
-        means:
-            "The reader counts these as not judged, or only in part; see recon replay.".to_owned(),
-        places: Vec::new(),
-    }));
-    losses.retain(|loss| loss.count > 0);
-    losses.extend(blind);
-    losses
+        loss(
+            "phases not shown",
+            count(|it| it.cuts.lines),
+            &format!("Lines of incidents beyond {MOST_PHASES} of one. Their counts are in it."),
+        ),
+        loss(
+            "processes not shown",
+            count(|it| it.cuts.processes as u64),
+            &format!("Processes of a line beyond {MOST_PROCESSES}."),
+        ),
+        loss(
+            "incidents with ports not shown",
+            count(|it| it.cuts.has_ports.into()),
+            &format!("Their lines name more than {MOST_LISTED} ports; the least are shown."),
+        ),
+    ]
+}
+
+/// What the page has no room for.
+pub(super) fn of_page(
+    gathered: &Gathered,
+    learned: &Learned,
+    cut_processes: usize,
+) -> [LossEntry; 6] {
+    let room = gathered.without_room;
+    [
+        loss(
+            "lines not shown",
+            room.incidents,
+            &format!(
+                "Lines about incidents beyond the {MOST_INCIDENTS} that this page has room for. The least severe are not shown, and of equal ones the last. Name fewer files, or a part of one, to see them."
+            ),
+        ),
+        loss(
+            "lines about blindness not shown",
+            room.blindness,
+            &format!("recon was blind or tampered with more than {MOST_BLIND} times."),
+        ),
+        loss(
+            "lines of hosts not named",
+            room.hosts,
+            &format!(
+                "{MOST_HOSTS} hosts are named. Gaps in event.sequence of the others are not counted."
+            ),
+        ),
+        loss(
+            "processes with remotes or ports not shown",
+            cut_processes as u64,
+            &format!("They sent to more than {MOST_ENDPOINTS} remotes or ports."),
+        ),
+        loss(
+            "findings of open ports not shown",
+            learned.without_room,
+            &format!(
+                "Times that a source found or used an open port beyond the {MOST_LEARNED} that are listed."
+            ),
+        ),
+        loss(
+            "open ports with sources not shown",
+            learned.cut_ports(),
+            &format!("More than {MOST_FINDERS} sources found or used them."),
+        ),
+    ]
+}
+
+/// The reports on blindness and tampering, also those that lost nothing.
+pub(super) fn of_blindness(gathered: &Gathered) -> impl Iterator<Item = LossEntry> {
+    let reports = gathered.blind.values();
+    reports.map(|(message, lost)| loss("recon was blind or tampered with", *lost, message))
 }
 
 /// One loss.

@@ -5,9 +5,9 @@
 //! | step | module |
 //! |---|---|
 //! | what a file holds | [`input`] |
-//! | alert lines | [`alert_line`], [`ends`], [`gather`] |
-//! | rows, captures | [`crate::judge`], [`crate::replay`], whose alerts are read as those of a file |
-//! | what the page shows, as data | [`build`], over [`learned`], [`picture`], [`losses`] to [`model`] |
+//! | alert lines | [`alert_line`], [`endpoints`], [`gather`] |
+//! | rows, captures | [`crate::judge`], [`crate::replay`]; their alerts are read as a file's |
+//! | what the page shows | [`build`], by [`learned`], [`chart`], [`losses`], to [`model`] |
 //! | HTML | [`page`] with the files of `recon-user/report/` |
 //! | the file | [`output`] |
 //!
@@ -16,7 +16,8 @@
 
 mod alert_line;
 mod build;
-mod ends;
+mod chart;
+mod endpoints;
 mod gather;
 mod input;
 mod learned;
@@ -24,7 +25,6 @@ mod losses;
 mod model;
 mod output;
 mod page;
-mod picture;
 
 #[cfg(test)]
 mod tests;
@@ -35,10 +35,10 @@ use anyhow::Context as _;
 
 use crate::capture::Input;
 use crate::cli::ReportOptions;
-use crate::judge::{JudgedRows, Lines, NextLine, judge_and_keep};
-use crate::replay::{ReplayedCaptures, replay_and_keep};
+use crate::judge::{JudgedRows, Lines, NextLine, judge_with_attempts};
+use crate::replay::{ReplayedCaptures, replay_with_attempts};
 use crate::settings::InForce;
-use alert_line::{LineKind, kind_of};
+use alert_line::{InputLine, kind_of};
 use build::Material;
 use gather::Gathered;
 use input::Inputs;
@@ -70,7 +70,7 @@ pub fn run(
         output::check(out, options.force)?;
     }
     let inputs = input::open(&options.files)?;
-    let mut reader = Reader::new(rules);
+    let mut reader = ReportReader::new(rules);
     reader.read(inputs, options)?;
     let page = page::page(&build::build(reader.material)).context("can't make the page")?;
     match &options.out {
@@ -84,13 +84,13 @@ pub fn run(
 }
 
 /// Reads files into [`Material`].
-struct Reader<'a> {
+struct ReportReader<'a> {
     rules: ReportRules<'a>,
     material: Material,
     has_gaps: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ReportReader<'a> {
     fn new(rules: ReportRules<'a>) -> Self {
         Self {
             rules,
@@ -134,12 +134,24 @@ impl<'a> Reader<'a> {
         self.material.inputs.push(InputRead { name, kind, read });
     }
 
-    fn add_unreadable(&mut self, place: String) {
+    fn add_unreadable_line(&mut self, place: String) {
         self.has_gaps = true;
-        self.material.unreadable += 1;
-        if self.material.unreadable <= NAMED {
+        let unreadable = &mut self.material.unreadable;
+        unreadable.count += 1;
+        if unreadable.count <= NAMED {
             tracing::error!("{place}; skipping the line");
-            self.material.places.push(place);
+            unreadable.places.push(place);
+        }
+    }
+
+    /// Adds a file of which the rest can't be read.
+    fn add_file_in_part(&mut self, place: String) {
+        self.has_gaps = true;
+        let in_part = &mut self.material.in_part;
+        in_part.count += 1;
+        if in_part.count <= NAMED {
+            tracing::error!("{place}; what is before that is on the page");
+            in_part.places.push(place);
         }
     }
 
@@ -166,7 +178,7 @@ impl<'a> Reader<'a> {
                     }
                     match self.material.gathered.add_line(text) {
                         Ok(()) => continue,
-                        Err(_) if kind_of(text) == LineKind::Row => {
+                        Err(_) if kind_of(text) == InputLine::Row => {
                             "is a row among alerts".to_owned()
                         }
                         Err(reason) if is_ended => reason,
@@ -175,11 +187,11 @@ impl<'a> Reader<'a> {
                 }
                 Err(error) => {
                     let place = format!("{name} can't be read from line {number} on: {error}");
-                    self.add_unreadable(place);
+                    self.add_file_in_part(place);
                     return;
                 }
             };
-            self.add_unreadable(format!("{name} line {number}: {wrong}"));
+            self.add_unreadable_line(format!("{name} line {number}: {wrong}"));
         }
     }
 
@@ -192,14 +204,14 @@ impl<'a> Reader<'a> {
             .collect();
         let mut found = FoundLines::of(&mut self.material.gathered, !has_alerts);
         let JudgedRows {
-            evidence,
+            attempts,
             faults,
             named,
             read,
-        } = judge_and_keep(files, self.rules.of_rows, &mut found)?;
+        } = judge_with_attempts(files, self.rules.of_rows, &mut found)?;
         self.has_gaps |= faults.has_gaps();
-        self.material.unreadable += faults.bad;
-        self.material.places.extend(named);
+        self.material.unreadable.count += faults.bad;
+        self.material.unreadable.places.extend(named);
         self.material.unjudged.extend(
             [
                 ("rows out of order", faults.outdated),
@@ -207,7 +219,7 @@ impl<'a> Reader<'a> {
             ]
             .map(|(name, count)| (name.to_owned(), count)),
         );
-        self.material.evidence = Some(evidence);
+        self.material.attempts = Some(attempts);
         for name in names {
             self.note_input(name, "rows", String::new());
         }
@@ -219,15 +231,18 @@ impl<'a> Reader<'a> {
         let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
         let mut found = FoundLines::of(&mut self.material.gathered, true);
         let ReplayedCaptures {
-            evidence,
+            attempts,
             packets,
             losses,
             has_gaps,
+            cut_files,
             read,
-        } = replay_and_keep(inputs, &options.local, self.rules.of_captures, &mut found)?;
+        } = replay_with_attempts(inputs, &options.local, self.rules.of_captures, &mut found)?;
         self.has_gaps |= has_gaps;
         self.material.unjudged.extend(losses);
-        self.material.evidence = Some(evidence);
+        // The replay has named them.
+        self.material.in_part.count += cut_files;
+        self.material.attempts = Some(attempts);
         self.material.is_capture = true;
         for (number, name) in names.into_iter().enumerate() {
             let read = match number {
@@ -243,7 +258,7 @@ impl<'a> Reader<'a> {
     /// Notes why the rest of a file can't be read.
     fn note_end(&mut self, read: anyhow::Result<()>) {
         if let Err(error) = read {
-            self.add_unreadable(format!("{error:#}"));
+            self.add_file_in_part(format!("{error:#}"));
         }
     }
 }

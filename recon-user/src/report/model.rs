@@ -16,10 +16,12 @@ pub(crate) struct PageModel {
     /// The first and the last time of what is shown.
     pub(super) span: Option<[i64; 2]>,
     pub(super) incidents: Vec<IncidentEntry>,
+    /// Whether there were more.
+    pub(super) has_more_incidents: bool,
     pub(super) sources: Vec<SourceEntry>,
     pub(super) learned: Vec<LearnedPort>,
     pub(super) processes: Vec<ProcessEntry>,
-    pub(super) picture: Picture,
+    pub(super) chart: PortChart,
     pub(super) losses: Vec<LossEntry>,
     /// What this input can't say, in sentences by section.
     pub(super) unknown: UnknownParts,
@@ -73,7 +75,7 @@ pub(super) struct IncidentEntry {
 /// Numbers of targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct OutcomeCounts {
-    pub(super) open: u64,
+    pub(super) accepted: u64,
     pub(super) half_open: u64,
     pub(super) refused: u64,
     pub(super) silent: u64,
@@ -81,7 +83,7 @@ pub(super) struct OutcomeCounts {
 
 impl OutcomeCounts {
     pub(super) const fn all(self) -> u64 {
-        self.open + self.half_open + self.refused + self.silent
+        self.accepted + self.half_open + self.refused + self.silent
     }
 }
 
@@ -128,7 +130,9 @@ pub(super) struct LearnedPort {
     /// Positions of sources that found it, the first first.
     pub(super) found_by: Vec<usize>,
     /// Whether more sources found it.
-    pub(super) has_more: bool,
+    pub(super) has_more_finders: bool,
+    /// Whether more sources used it.
+    pub(super) has_more_users: bool,
     /// Who used it: source, time, process.
     pub(super) used_by: Vec<(usize, i64, Option<String>)>,
 }
@@ -165,22 +169,24 @@ pub(super) struct ProcessEntry {
 
 /// Sources and what they tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Picture {
+pub(super) struct PortChart {
     /// Whether each attempt is known, and not only a sample of ports.
     pub(super) is_exact: bool,
     /// The sources with points: the source's position, its targets, how many of them are here.
     pub(super) sources: Vec<(usize, u64, u64)>,
+    /// How many of them, the first, have each target, and not only a sample of ports.
+    pub(super) exact_sources: usize,
     /// Local addresses.
     pub(super) hosts: Vec<String>,
     /// The time that `at` counts from.
     pub(super) from: i64,
-    // One entry in each for a point.
+    // One entry in each for a point; samples have no host, protocol, count and time.
     /// The position in `sources`.
     pub(super) source: Vec<usize>,
     pub(super) host: Vec<usize>,
     pub(super) port: Vec<u16>,
     pub(super) udp: Vec<u8>,
-    /// 0 silent, 1 refused, 2 half-open, 3 open, 4 tried.
+    /// 0 silent, 1 refused, 2 half-open, 3 accepted, 4 tried, 5 open: accepted or half-open.
     pub(super) outcome: Vec<u8>,
     pub(super) count: Vec<u64>,
     pub(super) at: Vec<i64>,
@@ -202,7 +208,7 @@ pub(super) struct LossEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct UnknownParts {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) picture: Option<&'static str>,
+    pub(super) chart: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) attempts: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

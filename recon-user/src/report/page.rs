@@ -21,7 +21,7 @@ const SCRIPTS: [&str; 9] = [
     include_str!("../../report/filter.js"),
     include_str!("../../report/figures.js"),
     include_str!("../../report/timeline.js"),
-    include_str!("../../report/picture.js"),
+    include_str!("../../report/chart.js"),
     include_str!("../../report/tables.js"),
     include_str!("../../report/processes.js"),
     include_str!("../../report/main.js"),

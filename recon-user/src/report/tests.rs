@@ -1,5 +1,6 @@
 //! From lines to the page's model, without a browser.
 
+mod room;
 mod rows;
 
 use serde_json::{Value, json};
@@ -119,14 +120,15 @@ fn what_was_found_open_and_used() {
     };
     assert_eq!((*user, process.as_deref()), (0, Some("sshd (pid 7)")));
     // The sample of ports, of which one is open.
-    assert!(!model.picture.is_exact);
-    let ports = model.picture.port.iter().zip(&model.picture.outcome);
+    assert!(!model.chart.is_exact);
+    let ports = model.chart.port.iter().zip(&model.chart.outcome);
     let of_scanner: Vec<_> = ports
         .take(3)
         .map(|(port, outcome)| (*port, *outcome))
         .collect();
-    assert_eq!(of_scanner, [(21, 4), (22, 3), (23, 4)]);
-    assert!(model.unknown.picture.is_some() && model.unknown.attempts.is_some());
+    // The one that is half-open is so, as from a capture.
+    assert_eq!(of_scanner, [(21, 4), (22, 2), (23, 4)]);
+    assert!(model.unknown.chart.is_some() && model.unknown.attempts.is_some());
 }
 
 #[test]
@@ -174,8 +176,8 @@ fn senders_are_processes_with_what_they_sent_to() {
     assert_eq!(model.incidents[0].processes, [0]);
     assert_eq!(model.sources.len(), 1);
     assert_eq!(model.sources[0].name, "nmap (pid 41)");
-    // Ports that this host tried are no picture of a scan of it.
-    assert!(model.picture.port.is_empty() && model.learned.is_empty());
+    // Ports that this host tried are no chart of a scan of it.
+    assert!(model.chart.port.is_empty() && model.learned.is_empty());
 }
 
 #[test]
@@ -210,10 +212,11 @@ fn losses_are_counted() {
     ]);
     let expected = [
         ("missing lines", 3),
-        ("incidents with lower bounds", 1),
+        ("lines before the first", 1),
         ("suppressed findings", 40),
-        ("polls over a threshold without a line", 3),
         ("findings in digests", 12),
+        ("incidents with lower bounds", 1),
+        ("polls over a threshold without a line", 3),
         ("recon was blind or tampered with", 0),
     ];
     assert_eq!(losses(&model), expected);
@@ -254,12 +257,31 @@ fn the_most_severe_incidents_stay() {
     for number in 0..MOST_INCIDENTS {
         add(&format!("low {number}"), "low");
     }
+    // Its lines go with it.
+    let last = format!("low {}", MOST_INCIDENTS - 1);
+    add(&last, "low");
     add("late and low", "low");
     add("late and high", "high");
-    assert_eq!(gathered.lines_without_room, 2);
+    assert_eq!(gathered.without_room.incidents, 3);
     let incidents = gathered.take_incidents();
     assert_eq!(incidents.len(), MOST_INCIDENTS);
     let has = |id: &str| incidents.iter().any(|incident| incident.entry.id == id);
     assert!(has("low 0") && has("late and high"));
     assert!(!has("late and low") && !has("unwanted"));
+}
+
+#[test]
+fn open_ports_have_the_outcome_that_an_alert_tells() {
+    // (accepted, half-open, the outcome of the open port)
+    for (accepted, half_open, expected) in [(0, 1, 2), (1, 0, 3), (1, 1, 5), (0, 0, 5)] {
+        let changes = [
+            ("/recon/outcomes/accepted", json!(accepted)),
+            ("/recon/outcomes/half_open", json!(half_open)),
+        ];
+        let model = model_of(&[with(line("a", "began", 1, "high", 21), &changes)]);
+        let chart = &model.chart;
+        let mut points = chart.port.iter().zip(&chart.outcome);
+        let open = points.find(|(port, _)| **port == 22);
+        assert_eq!(open, Some((&22, &expected)), "{accepted}, {half_open}");
+    }
 }

@@ -8,7 +8,7 @@ use crate::judge::judge;
 use crate::rule::{Profile, defaults};
 use crate::settings::Settings;
 
-fn in_force() -> InForce {
+pub(super) fn in_force() -> InForce {
     let settings = Settings::parse("recon.toml", b"").expect("no settings");
     InForce {
         rules: settings
@@ -63,7 +63,7 @@ fn rows_give_the_incidents_of_their_alerts_and_each_attempt() {
     }
     let mut of_rows = Gathered::default();
     let mut found = FoundLines::of(&mut of_rows, true);
-    let judged = judge_and_keep(
+    let judged = judge_with_attempts(
         vec![("rows".to_owned(), Box::new(io::Cursor::new(rows)))],
         &in_force(),
         &mut found,
@@ -76,16 +76,17 @@ fn rows_give_the_incidents_of_their_alerts_and_each_attempt() {
     });
     let model = build(Material {
         gathered: of_rows,
-        evidence: Some(judged.evidence),
+        attempts: Some(judged.attempts),
         ..Material::default()
     });
+    assert_eq!(model.chart.exact_sources, 1);
     assert!(!alerts.incidents.is_empty());
     assert_eq!(model.incidents, alerts.incidents);
-    let picture = &model.picture;
-    assert!(picture.is_exact && model.unknown.picture.is_none());
-    assert_eq!(picture.sources, [(0, 41, 41)]);
-    assert_eq!(picture.hosts, ["203.0.113.1"]);
-    let points = picture.port.iter().zip(&picture.outcome).zip(&picture.at);
+    let chart = &model.chart;
+    assert!(chart.is_exact && model.unknown.chart.is_none());
+    assert_eq!(chart.sources, [(0, 41, 41)]);
+    assert_eq!(chart.hosts, ["203.0.113.1"]);
+    let points = chart.port.iter().zip(&chart.outcome).zip(&chart.at);
     for ((port, outcome), at) in points {
         match port {
             22 => assert_eq!(*outcome, 2, "half-open"),
@@ -124,29 +125,46 @@ fn a_source_with_too_many_targets_keeps_its_open_ports_and_its_shape() {
     let mut found = io::sink();
     let files: Vec<(String, Box<dyn BufRead>)> =
         vec![("rows".to_owned(), Box::new(io::Cursor::new(rows)))];
-    let judged = judge_and_keep(files, &in_force(), &mut found).expect("rows");
+    let judged = judge_with_attempts(files, &in_force(), &mut found).expect("rows");
     let model = build(Material {
-        evidence: Some(judged.evidence),
+        attempts: Some(judged.attempts),
         ..Material::default()
     });
-    let picture = &model.picture;
-    let [(_, total, kept)] = picture.sources[..] else {
-        panic!("{:?}", picture.sources);
+    let chart = &model.chart;
+    let [(_, total, kept)] = chart.sources[..] else {
+        panic!("{:?}", chart.sources);
     };
     assert_eq!(total, u64::from(PORTS));
     assert!((4000..=8192).contains(&kept), "{kept}");
-    let open = picture.port.iter().zip(&picture.outcome);
+    let open = chart.port.iter().zip(&chart.outcome);
     let open: Vec<_> = open.filter(|(_, outcome)| **outcome == 3).collect();
     assert_eq!(open, [(&5000, &3)]);
-    let ports: Vec<u16> = picture.port.clone();
+    let ports: Vec<u16> = chart.port.clone();
     // In the order of time, no gap is wide.
     assert!(
         ports
             .windows(2)
             .all(|pair| pair[1].saturating_sub(pair[0]) <= 3)
     );
-    assert_eq!(
-        losses(&model),
-        [("targets left out of pictures", total - kept)]
-    );
+    assert_eq!(losses(&model), [("targets not drawn", total - kept)]);
+}
+
+#[test]
+fn alerts_add_the_ports_of_sources_without_rows() {
+    let file: Box<dyn BufRead> = Box::new(io::Cursor::new(rows()));
+    let files = vec![("rows".to_owned(), file)];
+    let judged = judge_with_attempts(files, &in_force(), &mut io::sink()).expect("rows");
+    let others = [("/source/ip", json!("198.51.100.99"))];
+    let model = build(Material {
+        gathered: gather(&[
+            line("a", "began", 1, "high", 21),
+            with(line("b", "began", 1, "high", 21), &others),
+        ]),
+        attempts: Some(judged.attempts),
+        ..Material::default()
+    });
+    let chart = &model.chart;
+    assert_eq!(chart.exact_sources, 1);
+    assert_eq!(chart.sources, [(0, 41, 41), (1, 3, 3)]);
+    assert_eq!(chart.port[41..], [21, 22, 23]);
 }

@@ -9,7 +9,7 @@ use super::model::{ProcessEntry, SourceEntry};
 use crate::diagnostic::visible;
 
 /// Processes of an incident that are shown.
-const MOST_PROCESSES: usize = 16;
+pub(super) const MOST_PROCESSES: usize = 16;
 /// Ports, addresses and tools of an incident that are kept. recon lists fewer.
 pub(super) const MOST_LISTED: usize = 64;
 /// What a process is called whose name is unknown.

@@ -10,17 +10,19 @@ use super::{Replay, read_inputs};
 use crate::address::Network;
 use crate::alert::LineFormat;
 use crate::capture::{CaptureError, Input};
-use crate::pipeline::RunEvidence;
+use crate::pipeline::RunAttempts;
 use crate::settings::InForce;
 
 /// What rules found in captures, and what the packets say beyond that.
 pub(crate) struct ReplayedCaptures {
-    pub(crate) evidence: RunEvidence,
+    pub(crate) attempts: RunAttempts,
     pub(crate) packets: u64,
     /// What was not judged, by its name in the summary, without what is 0.
     pub(crate) losses: Vec<(String, u64)>,
     /// Whether packets were skipped.
     pub(crate) has_gaps: bool,
+    /// Captures that end within a packet.
+    pub(crate) cut_files: u64,
     /// Why the rest can't be read.
     pub(crate) read: Result<(), CaptureError>,
 }
@@ -30,7 +32,7 @@ pub(crate) struct ReplayedCaptures {
 ///
 /// # Errors
 /// `out` can't be written.
-pub(crate) fn replay_and_keep(
+pub(crate) fn replay_with_attempts(
     inputs: Vec<Input>,
     local: &[Network],
     in_force: &InForce,
@@ -41,10 +43,11 @@ pub(crate) fn replay_and_keep(
     let read = read_inputs(&mut replay, inputs, out).context("can't keep what the rules find")?;
     replay.report();
     Ok(ReplayedCaptures {
-        evidence: replay.pipeline.take_evidence(),
+        attempts: replay.pipeline.take_attempts(),
         packets: replay.summary.packets,
         losses: replay.losses(),
         has_gaps: replay.summary.has_gaps(),
+        cut_files: replay.summary.cut_files,
         read,
     })
 }

@@ -7,23 +7,23 @@ const POINT = 3;
 const TARGETS = 300;
 const GREATEST_PORT = 65535;
 
-/** Points of the picture by source. */
-function pointsOf(picture) {
-  const points = picture.sources.map(() => []);
-  picture.source.forEach((source, point) => points[source].push(point));
+/** Points of the chart by source. */
+function pointsOf(chart) {
+  const points = chart.sources.map(() => []);
+  chart.source.forEach((source, point) => points[source].push(point));
   return points;
 }
 
 /** Gathers points that fall on one mark. */
-function gatherMarks(picture, points, place) {
+function gatherMarks(chart, points, place) {
   const marks = new Map();
   for (const point of points) {
     const [x, y] = place(point);
     const key = x * 65536 + y;
     let mark = marks.get(key);
-    if (!mark) marks.set(key, mark = { x, y, outcome: picture.outcome[point], points: [] });
+    if (!mark) marks.set(key, mark = { x, y, outcome: chart.outcome[point], points: [] });
     mark.points.push(point);
-    const outcome = picture.outcome[point];
+    const outcome = chart.outcome[point];
     if (OUTCOME_ORDER[outcome] > OUTCOME_ORDER[mark.outcome]) mark.outcome = outcome;
   }
   // What matters more is drawn later, and so on top.
@@ -31,10 +31,10 @@ function gatherMarks(picture, points, place) {
 }
 
 /** What a mark stands for, in words. */
-function describeMark(picture, { points }) {
+function describeMark(chart, { points }) {
   const counts = OUTCOMES.map((name, outcome) =>
-    [name, points.filter((point) => picture.outcome[point] === outcome).length]);
-  const ports = ranges(points.map((point) => picture.port[point]), 8);
+    [name, points.filter((point) => chart.outcome[point] === outcome).length]);
+  const ports = ranges(points.map((point) => chart.port[point]), 8);
   return `port ${ports}: ${counts.filter(([, count]) => count > 0)
     .map(([name, count]) => `${number(count)} ${name}`).join(", ")}`;
 }
@@ -46,9 +46,9 @@ function portScale(isLog, left, right) {
 
 /** Sources by port. `choose` is called with the source whose label is chosen. */
 function matrix(model, wanted, width, isLog, choose) {
-  const { picture } = model;
-  const all = pointsOf(picture);
-  const selected = picture.sources.map(([source], row) => ({ source, row }))
+  const { chart } = model;
+  const all = pointsOf(chart);
+  const selected = chart.sources.map(([source], row) => ({ source, row }))
     .filter(({ source }) => wanted.has(source));
   const scans = ({ source }) => model.sources[source].severity >= 0 || model.sources[source].verdict === "scanner";
   const rows = selected.some(scans) ? selected.filter(scans) : selected;
@@ -69,31 +69,33 @@ function matrix(model, wanted, width, isLog, choose) {
     svg.append(shape("a", { href: "#targets", click: (event) => { event.preventDefault(); choose(row); } },
       shape("text", { x: LABEL - 8, y: top + 11, class: "label end" }, clip(name, 25)),
       shape("title", {}, `${name}: show target by time`)));
-    const place = (point) => [Math.round(x(Math.max(picture.port[point], 1)) / POINT), 0];
-    for (const mark of gatherMarks(picture, all[row], place)) {
+    const place = (point) => [Math.round(x(Math.max(chart.port[point], 1)) / POINT), 0];
+    for (const mark of gatherMarks(chart, all[row], place)) {
       svg.append(shape("rect", {
         x: mark.x * POINT - POINT / 2, y: top + 1, width: POINT, height: ROW - 3, class: `mark outcome-${mark.outcome}`,
-      }, shape("title", {}, `${name} ${describeMark(picture, mark)}`)));
+      }, shape("title", {}, `${name} ${describeMark(chart, mark)}`)));
     }
   });
   svg.append(shape("text", { x: LABEL - 8, y: bottom + 15, class: "label end" }, isLog ? "port (log)" : "port"));
   const quiet = selected.length - rows.length;
+  const isSampled = chart.is_exact && shown.some(({ row }) => row >= chart.exact_sources);
   return element("div", {}, svg,
     note(rows.length > shown.length && `${MATRIX_ROWS} of ${number(rows.length)} sources are shown: those with the most severe incidents, then with the most targets.`),
-    note(quiet > 0 && `${plural(quiet, "source")} without an incident and without the verdict scanner ${quiet === 1 ? "has" : "have"} no row.`));
+    note(quiet > 0 && `${plural(quiet, "source")} without an incident and without the verdict scanner ${quiet === 1 ? "has" : "have"} no row.`),
+    note(isSampled && "Of some sources only alerts tell the ports: up to 16, and up to 16 open ones."));
 }
 
 /** Ports, or addresses if there are more of them, of one source by time. */
 function targets(model, row, width) {
-  const { picture } = model;
-  const [source, total, kept] = picture.sources[row];
-  const points = pointsOf(picture)[row];
-  const ports = points.map((point) => picture.port[point]);
-  const hosts = [...new Set(points.map((point) => picture.host[point]))];
+  const { chart } = model;
+  const [source, total, kept] = chart.sources[row];
+  const points = pointsOf(chart)[row];
+  const ports = points.map((point) => chart.port[point]);
+  const hosts = [...new Set(points.map((point) => chart.host[point]))];
   const isSweep = hosts.length > new Set(ports).size;
-  hosts.sort((one, other) => picture.hosts[one].localeCompare(picture.hosts[other], "en", { numeric: true }));
+  hosts.sort((one, other) => chart.hosts[one].localeCompare(chart.hosts[other], "en", { numeric: true }));
   const order = new Map(hosts.map((host, position) => [host, position]));
-  const times = points.map((point) => picture.at[point] + picture.from);
+  const times = points.map((point) => chart.at[point] + chart.from);
   const x = timeScale(charts.min(times), charts.max(times), LABEL, width - MARGIN);
   const domain = isSweep ? [0, hosts.length - 1] : [charts.min(ports), charts.max(ports)];
   const y = charts.scaleLinear(domain[0] === domain[1] ? [domain[0] - 1, domain[1] + 1] : domain, [TARGETS, 8]);
@@ -101,19 +103,19 @@ function targets(model, row, width) {
   const bottom = shape("g", { class: "axis", transform: `translate(0,${TARGETS + 6})` });
   charts.select(bottom).call(charts.axisBottom(x).ticks(width / 130).tickFormat(tickTime).tickSizeOuter(0));
   const left = shape("g", { class: "axis", transform: `translate(${LABEL - 4},0)` });
-  const name = (value) => (isSweep ? picture.hosts[hosts[value]] ?? "" : `${value}`);
+  const name = (value) => (isSweep ? chart.hosts[hosts[value]] ?? "" : `${value}`);
   charts.select(left).call(charts.axisLeft(y).ticks(6).tickFormat(name).tickSizeOuter(0));
   svg.append(bottom, left);
   const place = (point) => [
-    Math.round(x(picture.at[point] + picture.from) / POINT),
-    Math.round(y(isSweep ? order.get(picture.host[point]) : picture.port[point]) / POINT),
+    Math.round(x(chart.at[point] + chart.from) / POINT),
+    Math.round(y(isSweep ? order.get(chart.host[point]) : chart.port[point]) / POINT),
   ];
-  for (const mark of gatherMarks(picture, points, place)) {
+  for (const mark of gatherMarks(chart, points, place)) {
     const size = OUTCOME_ORDER[mark.outcome] >= 3 ? POINT + 2 : POINT;
     const first = mark.points[0];
     svg.append(shape("rect", {
       x: mark.x * POINT - size / 2, y: mark.y * POINT - size / 2, width: size, height: size, class: `mark outcome-${mark.outcome}`,
-    }, shape("title", {}, `${exactTime(picture.at[first] + picture.from)} ${picture.hosts[picture.host[first]]} ${describeMark(picture, mark)}`)));
+    }, shape("title", {}, `${exactTime(chart.at[first] + chart.from)} ${chart.hosts[chart.host[first]]} ${describeMark(chart, mark)}`)));
   }
   svg.append(shape("text", { x: 4, y: 16, class: "label" }, isSweep ? "address" : "port"),
     shape("text", { x: LABEL - 8, y: TARGETS + 22, class: "label end" }, "UTC"));
@@ -121,19 +123,20 @@ function targets(model, row, width) {
     ? `${number(kept)} of the ${number(total)} targets of ${model.sources[source].name} are drawn: all open ones, and of the others each n-th in the order of time.` : undefined));
 }
 
-/** Both pictures with their controls. `redraw` returns what is selected. */
-function pictureSection(model) {
-  const { picture, unknown } = model;
+/** Both charts with their controls. `redraw` returns what is selected. */
+function chartSection(model) {
+  const { chart, unknown } = model;
   let isLog = true;
   let chosen = 0;
   let last = { wanted: new Set(), width: 0 };
   const sources = element("div");
   const ofOne = element("div", { id: "targets" });
   const select = element("select", { id: "chosen-source", change: () => { chosen = Number(select.value); draw(); } },
-    picture.sources.map(([source, total], row) => element("option", { value: row },
+    chart.sources.slice(0, chart.exact_sources).map(([source, total], row) => element("option", { value: row },
       `${model.sources[source].name} (${plural(total, "target")})`)));
   const scale = element("button", { type: "button", click: () => { isLog = !isLog; draw(); } });
   function choose(row) {
+    if (row >= chart.exact_sources) return;
     chosen = row;
     draw();
     document.getElementById("targets").scrollIntoView({ block: "nearest" });
@@ -141,22 +144,22 @@ function pictureSection(model) {
   function draw() {
     scale.textContent = isLog ? "linear ports" : "logarithmic ports";
     sources.replaceChildren(matrix(model, last.wanted, last.width, isLog, choose) ?? "");
-    if (picture.is_exact && picture.sources.length > 0) {
+    if (chart.exact_sources > 0) {
       select.value = `${chosen}`;
       ofOne.replaceChildren(targets(model, chosen, last.width));
     }
   }
-  const kinds = picture.is_exact ? [3, 2, 1, 0] : [3, 2, 1, 0, 4];
-  const present = kinds.filter((outcome) => picture.outcome.includes(outcome));
-  const none = picture.sources.length === 0;
-  const root = section("picture", "Who tried which port",
-    note(unknown.picture),
+  const kinds = [3, 5, 2, 1, 0, 4];
+  const present = kinds.filter((outcome) => chart.outcome.includes(outcome));
+  const none = chart.sources.length === 0;
+  const root = section("chart", "Who tried which port",
+    note(unknown.chart),
     none ? note("No source has tried a port that is known.") : [
       element("div", { class: "controls" }, legend(present.map((it) => [`outcome-${it}`, OUTCOMES[it]])), scale),
       sources,
     ],
     element("h3", {}, "Target by time"),
-    picture.is_exact && !none
+    chart.exact_sources > 0
       ? [element("div", { class: "controls" }, element("label", { for: "chosen-source" }, "Source "), select), ofOne]
       : note(unknown.attempts ?? "No source has tried a port that is known."));
   return {
