@@ -249,6 +249,7 @@ fn line(line: &LoggedLine) -> ExplainedLine {
         count,
         severity,
         suppressed,
+        ref evidence,
     } = line;
     ExplainedLine {
         phase: phase.to_owned(),
@@ -256,6 +257,7 @@ fn line(line: &LoggedLine) -> ExplainedLine {
         count,
         severity: severity.to_owned(),
         suppressed,
+        evidence: evidence.clone(),
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) struct LoggedLine {
     pub(super) count: u64,
     pub(super) severity: &'static str,
     pub(super) suppressed: u64,
+    /// The file with the headers of its packets.
+    pub(super) evidence: Option<String>,
 }
 
 impl IncidentLog {
@@ -77,6 +79,7 @@ impl IncidentLog {
             count: finding.count,
             severity: finding.severity.name(),
             suppressed: finding.suppressed,
+            evidence: finding.evidence.as_ref().map(|it| it.file.clone()),
         };
         let id = finding.incident;
         if let Some(known) = self.incidents.get_mut(&id) {

@@ -279,4 +279,7 @@ pub(crate) struct ExplainedLine {
     pub(crate) severity: String,
     /// Polls over the threshold before it that had no line.
     pub(crate) suppressed: u64,
+    /// The file with the headers of its packets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) evidence: Option<String>,
 }

@@ -204,9 +204,13 @@ fn of_line(of: &ExplainedLine) -> String {
         count,
         severity,
         suppressed,
+        evidence,
     } = of;
+    let evidence = evidence
+        .as_ref()
+        .map_or_else(String::new, |file| format!("; packets in {file}"));
     let text = format!(
-        "{phase} at {}, count {count}, {severity}; {suppressed} polls over the threshold before it without a line",
+        "{phase} at {}, count {count}, {severity}; {suppressed} polls over the threshold before it without a line{evidence}",
         to_second(*at)
     );
     line("line", &text)
