@@ -4,8 +4,9 @@
 //! The decisions held here:
 //! - A record has the key under which the packet counts. So the agent finds the packets of a group
 //!   by what the rules have seen, and parses none of them again.
-//! - Whoever floods must not hide what another one sends. A source gets so many records in each
-//!   generation of the table, and fewer and later ones the fuller the ring is: by the same slots
+//! - Whoever floods must not hide what another one sends, nor what it sends itself: pings before
+//!   each probe of a scan. A source gets [`SOURCE_RECORDS`] of each signal in each generation of the
+//!   table ([`PackedKey::signal_hash`]), and fewer and later ones the fuller the ring is: by the same slots
 //!   and steps as keys in [`crate::admission`], but for records every source has a limit. What is
 //!   behind an overflow key has none.
 
@@ -26,7 +27,7 @@ pub const MAPS: [&str; 3] = [RING, LOST, SOURCES];
 pub const CAPTURED: usize = 256;
 /// The size of the ring: some 12,000 records between two polls.
 pub const RING_BYTES: u32 = 1 << 22;
-/// Records of a source in a generation while there is room: as many as are kept of it.
+/// Records of a source and signal in a generation while there is room: as many as are kept of it.
 pub const SOURCE_RECORDS: u32 = 64;
 
 /// A record.
@@ -48,6 +49,9 @@ pub struct HitHeader {
     /// Its first bytes.
     pub bytes: [u8; CAPTURED],
 }
+
+/// The programs write each field: padding would be memory of the ring that nobody has set.
+const _: () = assert!(size_of::<HitHeader>() == 8 + 40 + 16 + CAPTURED);
 
 impl HitHeader {
     /// The key under which it counts.
@@ -90,11 +94,6 @@ pub const fn record_terms(unread: u64) -> Terms {
 mod tests {
     use super::*;
     use crate::admission::AdmissionSlot;
-
-    #[test]
-    fn a_record_has_no_padding() {
-        assert_eq!(size_of::<HitHeader>(), 8 + 40 + 16 + CAPTURED);
-    }
 
     #[test]
     fn a_fuller_ring_requires_more_packets_and_allows_fewer_records() {

@@ -107,6 +107,18 @@ impl PackedKey {
         secrets.finish(secrets.sum_remote([a, b]))
     }
 
+    /// The hash of the remote address and the signal: a remote's packets of one signal.
+    #[inline(always)]
+    #[must_use]
+    pub const fn signal_hash(&self, secrets: &HashSecrets) -> u64 {
+        /// Odd, so that each signal changes the bits of the slot and of the fingerprint (2^64 by
+        /// the golden ratio).
+        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let signal = self.0[4] >> SIGNAL_SHIFT & u8::MAX as u64;
+        self.remote_hash(secrets)
+            .wrapping_add(signal.wrapping_mul(SPREAD))
+    }
+
     /// Which sketch of a generation belongs to this key's target and interface, and the tag of both
     /// there, which is never 0.
     #[inline(always)]

@@ -69,7 +69,7 @@ pub(crate) struct FramePlace {
 /// Adds a record of the frame, unless its source has enough of them. `copy` copies as many bytes
 /// as it is told to, from an offset of the frame on, and returns how many it has copied.
 #[inline(always)]
-pub(crate) fn write_record<P: Packet>(
+pub(crate) fn write_hit_header<P: Packet>(
     frame: &P,
     place: &FramePlace,
     copy: impl FnOnce(*mut [u8; CAPTURED], u32, u32) -> u32,
@@ -112,11 +112,11 @@ pub(crate) fn write_record<P: Packet>(
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
 
-/// Whether the source of a packet gets another record. Remembers the packet unless it is an answer
+/// Whether the source of a packet gets another record of that signal. Remembers the packet unless it is an answer
 /// of this host.
 #[inline(always)]
 fn take_turn(key: &PackedKey) -> bool {
-    let hash = key.remote_hash(secrets());
+    let hash = key.signal_hash(secrets());
     let Some(slot) = HEADER_SOURCES.get_ptr_mut(AdmissionSlot::index(hash)) else {
         return false;
     };

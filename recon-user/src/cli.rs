@@ -289,7 +289,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
 
-    /// Leave the headers of the last packets of each alert in this folder, a pcapng file each
+    /// Leave the headers of the packets of each alert in this folder, a pcapng file each
     ///
     /// The alert names its file. recon creates the folder and deletes the oldest files, by `size` in
     /// `[record]` of recon.toml. Nothing of payloads is kept unless `payload` there says so.

@@ -236,7 +236,7 @@ fn record_skb_frame<const IS_BARE: bool, const IS_OUT: bool>(context: *mut __sk_
         length,
     };
     let frame = SkbFrame::<IS_BARE>(TcContext::new(context));
-    hit_headers::write_record(&frame, &place, |bytes, start, length| {
+    hit_headers::write_hit_header(&frame, &place, |bytes, start, length| {
         // SAFETY: the helper writes `length` bytes, for which there is room.
         match unsafe { bpf_skb_load_bytes(context.cast(), start, bytes.cast(), length) } {
             0 => length,

@@ -106,7 +106,7 @@ fn record_xdp_frame(context: *mut xdp_md) {
         interface: frame.ingress_ifindex() as u32,
         length: frame_length(&frame),
     };
-    hit_headers::write_record(&XdpFrame(frame), &place, |bytes, _, length| {
+    hit_headers::write_hit_header(&XdpFrame(frame), &place, |bytes, _, length| {
         if !has_frags {
             return capture(start, end, length as usize, bytes.cast());
         }

@@ -8,14 +8,14 @@ use recon_common::FrameOrigin;
 
 use super::Agent;
 use super::clock::now;
-use super::lost_frames::LostFrames;
+use super::ring_loss_log::RingLossLog;
 use crate::drain::{CountMaps, DnsFrames, DrainError};
 
 /// Where names come from.
 #[derive(Debug)]
 pub(super) struct NameFeed {
     frames: DnsFrames,
-    lost: LostFrames,
+    lost: RingLossLog,
 }
 
 impl NameFeed {
@@ -23,16 +23,16 @@ impl NameFeed {
     pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, DrainError> {
         Ok(Self {
             frames: DnsFrames::open(ebpf)?,
-            lost: LostFrames::default(),
+            lost: RingLossLog::default(),
         })
     }
 
-    /// Says how many frames are lost, at most once in a while.
+    /// Reports how many frames are lost, at most once a minute.
     fn report_lost(&mut self, is_last: bool) {
         let lost = self.frames.lost();
-        if let Some(unsaid) = self.lost.take_unsaid(lost, is_last) {
+        if let Some(unreported) = self.lost.take_unreported(lost, is_last) {
             tracing::warn!(
-                "enrich.names: {unsaid} DNS messages came faster than polls read them: remotes that they are about may lack a name; a shorter --interval reads more"
+                "enrich.names: {unreported} DNS messages came faster than polls read them: remotes that they are about may lack a name; a shorter --interval reads more"
             );
         }
     }
@@ -58,7 +58,7 @@ impl<M: CountMaps> Agent<M> {
         feed.map_or(0, |feed| feed.frames.lost())
     }
 
-    /// Takes the last ones, and says what was lost.
+    /// Takes the last ones, and reports what was lost.
     pub(super) fn end_names(&mut self) {
         self.learn_names();
         if let Some(feed) = &mut self.name_feed {

@@ -10,11 +10,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use aya::Ebpf;
-use jiff::Timestamp;
 
 use super::Agent;
-use super::lost_frames::LostFrames;
 use super::places::PlaceNames;
+use super::ring_loss_log::RingLossLog;
 use crate::alert;
 use crate::boot;
 use crate::cli::RunOptions;
@@ -23,8 +22,8 @@ use crate::incident::{Finding, Notification, PacketEvidence, Phase};
 use crate::parent_folder::parent_folder;
 use crate::process::Process;
 use crate::record::{
-    EvidenceCounts, EvidenceFile, EvidenceFolder, EvidenceWriter, HeaderStore, RecordedHeader,
-    Wanted, file_name,
+    EvidenceCounts, EvidenceFile, EvidenceFolder, EvidenceQuery, EvidenceWriter, HeaderStore,
+    RecordedHeader, file_name,
 };
 use crate::settings::Settings;
 use crate::sink::last_moment;
@@ -85,7 +84,7 @@ pub(super) struct Recorder {
     ring: HitHeaders,
     store: HeaderStore,
     writer: EvidenceWriter,
-    lost: LostFrames,
+    lost: RingLossLog,
 }
 
 impl Recorder {
@@ -99,7 +98,7 @@ impl Recorder {
             ring: HitHeaders::open(ebpf)?,
             store: HeaderStore::new(settings.header_memory()),
             writer,
-            lost: LostFrames::default(),
+            lost: RingLossLog::default(),
         })
     }
 
@@ -120,7 +119,7 @@ impl Recorder {
 
     /// Hands the headers of a finding over to be written, and notes in it where they will be.
     fn record(&self, finding: &mut Finding, who: &[Process], host: &str) {
-        let headers = self.store.find(&wanted(finding));
+        let headers = self.store.find(&evidence_query(finding));
         if headers.is_empty() {
             return;
         }
@@ -132,7 +131,7 @@ impl Recorder {
             name,
             about: format!("host {host}, rule {rule}, event.id {event}"),
             comment: format!("event.id {event}: {}", alert::message(finding, who)),
-            boot: boot::time().unwrap_or(Timestamp::UNIX_EPOCH),
+            boot: boot::time(),
             headers,
         };
         finding.evidence = self.writer.offer(file).then(|| PacketEvidence {
@@ -146,17 +145,17 @@ impl Recorder {
         (self.writer.counts(), self.ring.lost())
     }
 
-    /// Says how many headers are lost, at most once in a while.
+    /// Reports how many headers are lost, at most once a minute.
     fn report_lost(&mut self, is_last: bool) {
         let lost = self.ring.lost();
-        if let Some(unsaid) = self.lost.take_unsaid(lost, is_last) {
+        if let Some(unreported) = self.lost.take_unreported(lost, is_last) {
             tracing::warn!(
-                "record: the headers of {unsaid} packets had no room: they count, and alerts lack nothing, but evidence files may; a shorter --interval reads more"
+                "record: the headers of {unreported} packets had no room in the kernel's ring: the packets are counted and every alert is written, but evidence files may lack them; a shorter --interval empties the ring more often"
             );
         }
     }
 
-    /// Waits until the files are written, and says what became of them.
+    /// Waits until the files are written, and logs what became of them.
     pub(super) fn finish(mut self) {
         self.report_lost(true);
         let EvidenceCounts {
@@ -173,15 +172,16 @@ impl Recorder {
 }
 
 /// Whose packets a finding is about.
-fn wanted(finding: &Finding) -> Wanted {
+fn evidence_query(finding: &Finding) -> EvidenceQuery {
     let remotes = match finding.remote {
         Some(remote) => vec![remote],
         // A process may have sent to more remotes than are listed.
         None if finding.is_outbound() && !finding.pids.is_empty() => Vec::new(),
         None => finding.remotes.clone(),
     };
-    Wanted {
+    EvidenceQuery {
         is_outbound: finding.is_outbound(),
+        signals: finding.signals,
         remotes,
         processes: finding.pids.clone(),
         port: finding.port,

@@ -1,24 +1,25 @@
 //! The folder of evidence files.
 //!
-//! In: files with their names. Out: files on the disk that take no more than a limit together.
+//! In: files with their names. Out: files on the disk that take no more than a limit together, and
+//! how many were evicted for that.
 //! The decisions held here: the name begins with the time, so that the order of the names is that
 //! of age, also over a restart. Only files that have such a name are recon's to count and to
 //! delete. A file counts by the blocks that it takes on the disk, which also bounds how many there
-//! are. It gets its name once it is whole, so that nobody reads a part of it.
+//! are. It gets its name when it is complete, so that nobody reads a part of it.
 
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
 use crate::stable_hash::StableHash;
 
-/// What all names end with.
+/// The end of each name.
 const ENDING: &str = ".pcapng";
-/// What is behind the name of a file that is not whole.
+/// The suffix of a file that is not complete yet.
 const NOT_WHOLE: &str = ".new";
 /// The time in a name: in UTC, to the millisecond.
 const TIME: &str = "%Y%m%dT%H%M%S.%3fZ";
@@ -29,7 +30,7 @@ const LONGEST_RULE: usize = 64;
 /// Only recon's user and group may know whom recon has seen.
 const FOLDER_MODE: u32 = 0o750;
 const FILE_MODE: u32 = 0o640;
-/// What file systems give to a file.
+/// The unit in which file systems allocate space.
 const BLOCK: u64 = 4096;
 
 /// The name of the file of an alert.
@@ -57,11 +58,15 @@ fn is_own(name: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct EvidenceFolder {
     path: PathBuf,
+    /// Which folder it was when it was opened: the sandbox allows that one alone.
+    identity: (u64, u64),
     /// The oldest first.
     files: VecDeque<(String, u64)>,
     /// What all of them take, and may take.
     bytes: u64,
     limit: u64,
+    /// Files evicted since the folder was opened.
+    evicted: u64,
 }
 
 impl EvidenceFolder {
@@ -84,11 +89,14 @@ impl EvidenceFolder {
             }
         }
         files.sort();
+        let path = path.canonicalize()?;
         let mut folder = Self {
-            path: path.canonicalize()?,
+            identity: identity(&path)?,
+            path,
             bytes: files.iter().map(|(_, cost)| cost).sum(),
             files: files.into(),
             limit,
+            evicted: 0,
         };
         // The limit may be lower than that of the recon before.
         folder.make_room(0)?;
@@ -100,18 +108,28 @@ impl EvidenceFolder {
         &self.path
     }
 
-    /// Writes a file. Returns how many others had to go.
+    /// Whether another folder, or none, has its path now.
+    pub(super) fn is_replaced(&self) -> bool {
+        !identity(&self.path).is_ok_and(|now| now == self.identity)
+    }
+
+    /// How many files were evicted since it was opened, also for a file whose write then failed.
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Writes a file, and evicts the oldest ones if they take its room.
     ///
     /// # Errors
     /// What the system says. Nothing is left of the file then.
-    pub(super) fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<u64> {
+    pub(super) fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let size = cost(bytes.len() as u64);
-        let evicted = self.make_room(size)?;
         let path = self.path.join(name);
         let unfinished = self.path.join(format!("{name}{NOT_WHOLE}"));
         if path.try_exists()? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        self.make_room(size)?;
         let mut options = OpenOptions::new();
         options
             .write(true)
@@ -127,12 +145,11 @@ impl EvidenceFolder {
         }
         self.files.push_back((name.to_owned(), size));
         self.bytes += size;
-        Ok(evicted)
+        Ok(())
     }
 
-    /// Deletes the oldest files until one of that size fits.
-    fn make_room(&mut self, size: u64) -> io::Result<u64> {
-        let mut evicted = 0;
+    /// Evicts the oldest files until one of that size fits.
+    fn make_room(&mut self, size: u64) -> io::Result<()> {
         while self.bytes + size > self.limit
             && let Some((name, size)) = self.files.front()
         {
@@ -141,14 +158,20 @@ impl EvidenceFolder {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => {
                     removed?;
-                    evicted += 1;
+                    self.evicted += 1;
                 }
             }
             self.bytes -= size;
             self.files.pop_front();
         }
-        Ok(evicted)
+        Ok(())
     }
+}
+
+/// Which folder has that path: its device and inode.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 /// What a file of that size takes on the disk.

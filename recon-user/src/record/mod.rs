@@ -6,8 +6,8 @@
 //! | step | module | gives |
 //! |---|---|---|
 //! | keep | [`store`] | the last headers of each remote and process, in bounded memory |
-//! | encode | [`pcapng`] | a section with an interface for each card and direction |
-//! | write | [`folder`] | files of bounded size together: the oldest go first |
+//! | encode | [`pcapng`] | a section with a block for each network interface and direction |
+//! | write | [`folder`] | files of bounded size together: the oldest are evicted first |
 //! | wait | [`writer`] | the thread that does it, which no poll waits for |
 //!
 //! The decision held here: a line of an incident has a file of its own, with the headers that were
@@ -21,7 +21,7 @@ mod writer;
 
 pub(crate) use folder::{EvidenceFolder, file_name};
 pub(crate) use pcapng::EvidenceFile;
-pub(crate) use store::{HeaderStore, RecordedHeader, Wanted};
+pub(crate) use store::{EvidenceQuery, HeaderStore, RecordedHeader};
 pub(crate) use writer::{EvidenceCounts, EvidenceWriter};
 
 #[cfg(test)]

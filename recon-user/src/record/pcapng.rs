@@ -1,13 +1,14 @@
 //! The bytes of an evidence file: pcapng (draft-ietf-opsawg-pcapng).
 //!
-//! In: headers, and what an alert says. Out: one section, with an interface for each card and
-//! direction, and a packet for each header.
+//! In: headers, and what an alert says. Out: one section, with an interface for each network
+//! interface and direction, and a packet for each header.
 //! The decisions held here: the alert's id and sentence are a comment of the first packet, where
 //! Wireshark shows them, and not of each: a file of 64 headers would be half comments. Times are in
 //! nanoseconds. pcap-parser, which reads captures here, also writes them, but its feature for that
 //! brings the crates of `futures`; pcap-file would bring a second parser. This is three kinds of
 //! blocks, all little-endian.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -48,6 +49,8 @@ const ETHERNET: u16 = 1;
 const RAW: u16 = 101;
 /// An option has a length of 16 bits, and nobody reads a longer comment.
 const LONGEST_TEXT: usize = 4096;
+/// What the section's comment adds then: a reader would take its times for those of 1970.
+const UNKNOWN_BOOT: &str = "the time of the boot is unknown: times count from the boot";
 /// The name of an interface that has none.
 const UNNAMED: &str = "unknown";
 
@@ -60,8 +63,8 @@ pub(crate) struct EvidenceFile {
     pub(crate) about: String,
     /// The comment of the first packet: the alert's id and sentence.
     pub(crate) comment: String,
-    /// What the wall clock would have shown at the boot.
-    pub(crate) boot: Timestamp,
+    /// What the wall clock would have shown at the boot. `None` if the clocks can't be read.
+    pub(crate) boot: Option<Timestamp>,
     pub(crate) headers: Vec<Arc<RecordedHeader>>,
 }
 
@@ -97,7 +100,11 @@ impl EvidenceFile {
         add_text(&mut body, OS, "Linux");
         let application = concat!("recon ", env!("CARGO_PKG_VERSION"));
         add_text(&mut body, APPLICATION, application);
-        add_text(&mut body, COMMENT, &self.about);
+        let about = match self.boot {
+            Some(_) => Cow::Borrowed(self.about.as_str()),
+            None => Cow::Owned(format!("{}; {UNKNOWN_BOOT}", self.about)),
+        };
+        add_text(&mut body, COMMENT, &about);
         add_option(&mut body, END, &[]);
         add_block(file, SECTION, &body);
     }
@@ -109,7 +116,8 @@ impl EvidenceFile {
         interface: usize,
         comment: Option<&str>,
     ) {
-        let at = self.boot.checked_add(header.since_boot);
+        let boot = self.boot.unwrap_or(Timestamp::UNIX_EPOCH);
+        let at = boot.checked_add(header.since_boot);
         let at = at.map_or(0, Timestamp::as_nanosecond);
         let at = u64::try_from(at).unwrap_or_default();
         let mut body = Vec::new();

@@ -2,7 +2,9 @@
 //!
 //! In: the headers of packets that count, in their order. Out: those that an alert is about.
 //! The decisions held here: a packet that a process sends is kept under the process and under the
-//! remote, since rules ask for either. All rings together are bounded: the one with the fewest
+//! remote, since rules ask for either. Each signal has a ring of its own, and an alert takes those
+//! of the signals that its rule counted before others of the same transport: whoever pings before
+//! each probe of a scan hides no probe. All rings together are bounded: the one with the fewest
 //! headers goes first, in steps of powers of two, and of those the one that has been unchanged for
 //! longest. So sources that send a packet each, which anybody can forge, never evict one that has
 //! sent many.
@@ -14,9 +16,9 @@ use std::time::Duration;
 
 use recon_common::{Address, Detail, FrameOrigin, Key, Signal};
 
-use crate::row::Name;
+use crate::row::{Name, SignalSet};
 
-/// Headers that are kept of a remote or a process, and the most that a file has.
+/// Headers that are kept of a remote or a process for each signal, and the most that a file has.
 const KEPT: usize = 64;
 /// What a ring takes beside its headers: its places in both maps, and its memory's spare part.
 const RING_COST: usize = 256;
@@ -57,23 +59,23 @@ impl RecordedHeader {
     }
 }
 
-/// Whose headers a ring has.
+/// Whose headers a ring has, with the number of their signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Owner {
-    Remote(Address),
-    Process(u32),
+enum HeaderOwner {
+    Remote(Address, u8),
+    Process(u32, u8),
 }
 
 /// The place of a ring in the order of eviction: by its number of headers, then by its last change.
 type Rank = (u32, u64);
 
 #[derive(Debug, Default)]
-struct Ring {
+struct HeaderRing {
     headers: VecDeque<Arc<RecordedHeader>>,
     rank: Rank,
 }
 
-impl Ring {
+impl HeaderRing {
     fn cost(&self) -> usize {
         RING_COST
             + self
@@ -86,9 +88,11 @@ impl Ring {
 
 /// Whom and what an alert is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct EvidenceQuery {
     /// Whether this host is the sender of what was counted.
     pub(crate) is_outbound: bool,
+    /// The signals that its rule has counted.
+    pub(crate) signals: SignalSet,
     pub(crate) remotes: Vec<Address>,
     pub(crate) processes: Vec<u32>,
     /// The only port, and the only local address.
@@ -96,7 +100,28 @@ pub(crate) struct Wanted {
     pub(crate) local: Option<Address>,
 }
 
-impl Wanted {
+/// How much an alert needs a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Need {
+    /// Its rule has counted the signal.
+    Counted,
+    /// An answer, or the packets behind a signal that the agent derives.
+    SameTransport,
+}
+
+impl EvidenceQuery {
+    /// How much the alert needs headers of a signal, if at all.
+    fn need(&self, signal: Signal) -> Option<Need> {
+        let is_same = |counted: Signal| counted.transport() == signal.transport();
+        if self.signals.contains(signal) {
+            Some(Need::Counted)
+        } else if signal == Signal::RefusedIcmp || self.signals.iter().any(is_same) {
+            Some(Need::SameTransport)
+        } else {
+            None
+        }
+    }
+
     fn has(&self, header: &RecordedHeader) -> bool {
         let Key {
             remote,
@@ -109,16 +134,16 @@ impl Wanted {
         header.is_outbound() == self.is_outbound
             && (self.remotes.is_empty() || self.remotes.contains(&remote))
             && header.sender().is_none_or(is_sender)
-            && self.port.is_none_or(|wanted| wanted == port)
-            && self.local.is_none_or(|wanted| wanted == local)
+            && self.port.is_none_or(|only| only == port)
+            && self.local.is_none_or(|only| only == local)
     }
 }
 
 /// All rings.
 #[derive(Debug)]
 pub(crate) struct HeaderStore {
-    rings: HashMap<Owner, Ring>,
-    order: BTreeMap<Rank, Owner>,
+    rings: HashMap<HeaderOwner, HeaderRing>,
+    order: BTreeMap<Rank, HeaderOwner>,
     /// What all of them take, and may take.
     bytes: usize,
     limit: usize,
@@ -126,7 +151,7 @@ pub(crate) struct HeaderStore {
 }
 
 impl HeaderStore {
-    /// A store of so many bytes.
+    /// A store of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             rings: HashMap::new(),
@@ -142,8 +167,8 @@ impl HeaderStore {
         let header = Arc::new(header);
         let sender = header.sender().filter(|_| header.is_outbound());
         let owners = [
-            Some(Owner::Remote(header.key.remote)),
-            sender.map(Owner::Process),
+            Some(HeaderOwner::Remote(header.key.remote, header.key.signal)),
+            sender.map(|pid| HeaderOwner::Process(pid, header.key.signal)),
         ];
         for owner in owners.into_iter().flatten() {
             self.add_to(owner, Arc::clone(&header));
@@ -157,11 +182,11 @@ impl HeaderStore {
         }
     }
 
-    fn add_to(&mut self, owner: Owner, header: Arc<RecordedHeader>) {
+    fn add_to(&mut self, owner: HeaderOwner, header: Arc<RecordedHeader>) {
         self.changes += 1;
         let ring = self.rings.entry(owner).or_insert_with(|| {
             self.bytes += RING_COST;
-            Ring::default()
+            HeaderRing::default()
         });
         self.order.remove(&ring.rank);
         self.bytes += header.cost();
@@ -176,23 +201,31 @@ impl HeaderStore {
     }
 
     /// The last headers that an alert is about, in their order.
-    pub(crate) fn find(&self, wanted: &Wanted) -> Vec<Arc<RecordedHeader>> {
-        let remotes = wanted.remotes.iter().copied().map(Owner::Remote);
-        let processes = wanted.processes.iter().copied().map(Owner::Process);
-        // The remote's ring has its answers too.
-        let owners: Vec<_> = match wanted.remotes.is_empty() {
-            true => processes.collect(),
-            false => remotes.collect(),
-        };
-        let rings = owners.iter().filter_map(|owner| self.rings.get(owner));
-        let mut found: Vec<_> = rings
-            .flat_map(|ring| &ring.headers)
-            .filter(|header| wanted.has(header))
-            .cloned()
-            .collect();
-        found.sort_by_key(|header| Reverse(header.since_boot));
+    pub(crate) fn find(&self, query: &EvidenceQuery) -> Vec<Arc<RecordedHeader>> {
+        let mut found = Vec::new();
+        for signal in Signal::ALL.into_iter() {
+            let Some(need) = query.need(signal) else {
+                continue;
+            };
+            let number = signal as u8;
+            let remotes = query.remotes.iter();
+            let processes = query.processes.iter();
+            // A remote's rings have its answers too.
+            let owners: Vec<_> = match query.remotes.is_empty() {
+                true => processes
+                    .map(|&pid| HeaderOwner::Process(pid, number))
+                    .collect(),
+                false => remotes.map(|&it| HeaderOwner::Remote(it, number)).collect(),
+            };
+            let rings = owners.iter().filter_map(|owner| self.rings.get(owner));
+            let headers = rings.flat_map(|ring| &ring.headers);
+            let headers = headers.filter(|header| query.has(header));
+            found.extend(headers.map(|header| (need, Arc::clone(header))));
+        }
+        found.sort_by_key(|(need, header)| (*need, Reverse(header.since_boot)));
         found.truncate(KEPT);
-        found.reverse();
+        let mut found: Vec<_> = found.into_iter().map(|(_, header)| header).collect();
+        found.sort_by_key(|header| header.since_boot);
         found
     }
 

@@ -1,17 +1,16 @@
-//! What is kept, what is written, and what has to go.
+//! What is kept, which of it an alert gets, and what a file says.
 
-use std::fs;
-use std::io::ErrorKind;
+mod files;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use recon_common::{Address, Direction, FrameOrigin, ImageId, Key, Signal};
 
 use super::*;
 use crate::capture::tests as capture;
-use crate::row::Name;
-use crate::stable_hash::StableHash;
+use crate::row::{Name, SignalSet};
 
 const LIMIT: usize = 1 << 20;
 const PID: u32 = 77;
@@ -60,10 +59,11 @@ fn seconds(found: &[Arc<RecordedHeader>]) -> Vec<u64> {
         .collect()
 }
 
-fn of(number: u32) -> Wanted {
-    Wanted {
+fn of(number: u32) -> EvidenceQuery {
+    EvidenceQuery {
+        signals: SignalSet::of(&[Signal::Syn]),
         remotes: vec![remote(number)],
-        ..Wanted::default()
+        ..EvidenceQuery::default()
     }
 }
 
@@ -81,8 +81,9 @@ fn the_last_headers_that_an_alert_is_about_are_found() {
     ] {
         store.add(header);
     }
-    let outbound = |remotes: &[u32], port| Wanted {
+    let outbound = |remotes: &[u32], port| EvidenceQuery {
         is_outbound: true,
+        signals: SignalSet::of(&[Signal::SynSent]),
         remotes: remotes.iter().map(|&number| remote(number)).collect(),
         processes: vec![PID],
         port,
@@ -92,7 +93,7 @@ fn the_last_headers_that_an_alert_is_about_are_found() {
         ("a remote", of(1), &[1, 2, 3][..]),
         (
             "one of its ports",
-            Wanted {
+            EvidenceQuery {
                 port: Some(80),
                 ..of(1)
             },
@@ -100,7 +101,7 @@ fn the_last_headers_that_an_alert_is_about_are_found() {
         ),
         (
             "another local address",
-            Wanted {
+            EvidenceQuery {
                 local: Some(remote(9)),
                 ..of(1)
             },
@@ -108,7 +109,7 @@ fn the_last_headers_that_an_alert_is_about_are_found() {
         ),
         (
             "two remotes",
-            Wanted {
+            EvidenceQuery {
                 remotes: vec![remote(2), remote(1)],
                 ..of(1)
             },
@@ -123,15 +124,46 @@ fn the_last_headers_that_an_alert_is_about_are_found() {
         ("a process at another port", outbound(&[], Some(22)), &[]),
         (
             "another process",
-            Wanted {
+            EvidenceQuery {
                 processes: vec![1],
                 ..outbound(&[], None)
             },
             &[],
         ),
-        ("nobody", Wanted::default(), &[]),
+        ("nobody", EvidenceQuery::default(), &[]),
     ] {
         assert_eq!(seconds(&store.find(&wanted)), expected, "{name}");
+    }
+}
+
+/// A scanner that pings before each of its probes, and one whose probes are behind what the agent
+/// derives: neither has a ping in the place of a probe.
+#[test]
+fn pings_before_each_probe_hide_none() {
+    let mut store = HeaderStore::new(LIMIT);
+    for probe in 0..60 {
+        for ping in 0..70 {
+            store.add(header(probe * 100 + ping, 1, Signal::EchoRequest, 0));
+        }
+        store.add(header(probe * 100 + 80, 1, Signal::Syn, 22));
+        store.add(header(probe * 100 + 90, 1, Signal::RefusedTcp, 22));
+    }
+    for (signal, syns, refusals, pings) in [
+        (Signal::Syn, 60, 4, 0),
+        (Signal::AttemptRefused, 32, 32, 0),
+        (Signal::EchoRequest, 0, 0, 64),
+    ] {
+        let found = store.find(&EvidenceQuery {
+            signals: SignalSet::of(&[signal]),
+            ..of(1)
+        });
+        let count = |wanted: Signal| {
+            let numbers = found.iter().map(|header| header.key.signal);
+            numbers.filter(|&number| number == wanted as u8).count()
+        };
+        let counts = [Signal::Syn, Signal::RefusedTcp, Signal::EchoRequest].map(count);
+        assert_eq!(counts, [syns, refusals, pings], "{}", signal.name());
+        assert!(found.is_sorted_by_key(|header| header.since_boot));
     }
 }
 
@@ -173,7 +205,7 @@ fn file(name: &str, headers: Vec<RecordedHeader>) -> EvidenceFile {
         name: name.to_owned(),
         about: "host one".to_owned(),
         comment: "event.id 7: port-scan: a sentence".to_owned(),
-        boot: Timestamp::from_second(1_700_000_000).expect("in range"),
+        boot: Some(Timestamp::from_second(1_700_000_000).expect("in range")),
         headers: headers.into_iter().map(Arc::new).collect(),
     }
 }
@@ -229,90 +261,28 @@ fn a_file_is_a_capture_that_replay_reads() {
     for once in ["event.id 7: port-scan: a sentence", "host one"] {
         assert_eq!(text.matches(once).count(), 1, "{once}");
     }
-    // One for each card and direction.
+    // One for each network interface and direction.
     assert_eq!(text.matches("eth7").count(), 2);
 }
 
+/// A capture that says when the boot was, and one that can't.
 #[test]
-fn names_are_in_the_order_of_time_and_have_no_folders() {
-    let name = |second: i64, rule| {
-        let at = Timestamp::from_millisecond(1_700_000_000_123 + second * 1000).expect("in range");
-        file_name(at, rule, StableHash::EMPTY)
+fn a_file_says_that_the_boot_is_unknown() {
+    const TEXT: &str = "times count from the boot";
+    let known = file("a", vec![header(1, 1, Signal::Syn, 22)]);
+    let unknown = EvidenceFile {
+        boot: None,
+        ..known.clone()
     };
-    assert_eq!(
-        name(0, "port-scan/distinct_ports"),
-        "20231114T221320.123Z-port-scan_distinct_ports-6c62272e07bb014262b821756295c58d.pcapng"
-    );
-    assert!(name(1, "a") > name(0, "z"));
-    assert!(!name(0, "../../etc/passwd").contains(['/', '\0']));
-    assert!(name(0, &"é".repeat(500)).len() < 128);
-}
-
-fn named(second: i64) -> String {
-    let at = Timestamp::from_second(1_700_000_000 + second).expect("in range");
-    file_name(at, "r", StableHash::EMPTY)
-}
-
-#[test]
-fn the_oldest_files_go_first_and_only_recons_own() {
-    const BLOCK: u64 = 4096;
-    let root = tempfile::tempdir().expect("a folder");
-    let path = root.path().join("evidence");
-    let mut folder = EvidenceFolder::open(&path, 3 * BLOCK).expect("a new folder");
-    fs::write(path.join("night.pcapng"), [0; 9000]).expect("a file");
-    for (second, evicted) in [(1, 0), (2, 0), (3, 0), (4, 1)] {
-        let written = folder.write(&named(second), &[0; 100]);
-        assert_eq!(written.expect("a file"), evicted, "{second}");
+    for (file, at, is_said) in [
+        (known, "2023-11-14T22:13:21Z", false),
+        (unknown, "1970-01-01T00:00:01Z", true),
+    ] {
+        let bytes = file.encode();
+        let text = String::from_utf8_lossy(&bytes);
+        assert_eq!(text.contains(TEXT), is_said, "{text}");
+        let (read, _) = capture::read(bytes);
+        let times: Vec<_> = read.into_iter().map(|packet| packet.0).collect();
+        assert_eq!(times, [Some(at.to_owned())]);
     }
-    // A file of two blocks takes the place of two, of which somebody has moved one.
-    fs::remove_file(path.join(named(2))).expect("a file");
-    assert_eq!(folder.write(&named(5), &[0; 5000]).expect("a file"), 1);
-    let here = |second| path.join(named(second)).exists();
-    assert_eq!([1, 2, 3, 4, 5].map(here), [false, false, false, true, true]);
-    // Another recon goes on with what is there, also with less room, and removes what an earlier
-    // one has not finished.
-    let unfinished = path.join(format!("{}.new", named(7)));
-    fs::write(&unfinished, "a part").expect("a file");
-    let mut folder = EvidenceFolder::open(&path, 2 * BLOCK).expect("the folder");
-    assert_eq!([4, 5].map(here), [false, true]);
-    assert_eq!(folder.write(&named(6), &[0; 1]).expect("a file"), 1);
-    assert_eq!([5, 6].map(here), [false, true]);
-    let twice = folder.write(&named(6), &[0; 1]).expect_err("it is there");
-    assert_eq!(twice.kind(), ErrorKind::AlreadyExists);
-    assert!(path.join("night.pcapng").exists() && !unfinished.exists());
-}
-
-/// A file that can't be written is counted, and the next one is tried.
-#[test]
-fn a_folder_that_is_gone_costs_its_files_alone() {
-    let root = tempfile::tempdir().expect("a folder");
-    let path = root.path().join("evidence");
-    let folder = EvidenceFolder::open(&path, 1 << 20).expect("a new folder");
-    let writer = EvidenceWriter::start(folder).expect("a thread");
-    let offer = |second| {
-        let headers = vec![header(1, 1, Signal::Syn, 22)];
-        assert!(writer.offer(file(&named(second), headers)));
-    };
-    let wait = |expected: fn(EvidenceCounts) -> bool| {
-        let until = Instant::now() + Duration::from_secs(20);
-        while !expected(writer.counts()) {
-            assert!(Instant::now() < until, "{:?}", writer.counts());
-            std::thread::yield_now();
-        }
-    };
-    offer(1);
-    wait(|counts| counts.files == 1);
-    fs::rename(&path, root.path().join("away")).expect("a folder");
-    offer(2);
-    wait(|counts| counts.failed == 1);
-    fs::rename(root.path().join("away"), &path).expect("a folder");
-    offer(3);
-    let counts = writer.finish(Instant::now() + Duration::from_secs(20));
-    assert_eq!((counts.files, counts.failed, counts.evicted), (2, 1, 0));
-    let sizes = [1, 3].map(|second| {
-        fs::metadata(path.join(named(second)))
-            .expect("a file")
-            .len()
-    });
-    assert_eq!(sizes.iter().sum::<u64>(), counts.bytes);
 }

@@ -3,12 +3,13 @@
 //! In: files that alerts name. Out: the files, and counts of what became of them.
 //! The decisions held here: no poll waits for the disk. A few files may wait; one more is refused
 //! before an alert names it. A disk that is full costs evidence and never the agent: it is logged
-//! once until files are written again, and each file that is missing is counted.
+//! once until files are written again, and each missing file is counted, at the end also those that
+//! still wait for the disk. While files can't be written, alerts name none: they are still tried.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Instant;
@@ -25,9 +26,9 @@ pub(crate) struct EvidenceCounts {
     /// Those that were written, and their bytes.
     pub(crate) files: u64,
     pub(crate) bytes: u64,
-    /// Those that had to go for newer ones.
+    /// Those that were evicted for newer ones.
     pub(crate) evicted: u64,
-    /// Those that could not be written, or not even wait.
+    /// Those that could not be written, or found the queue full.
     pub(crate) failed: u64,
 }
 
@@ -37,6 +38,10 @@ struct Shared {
     bytes: AtomicU64,
     evicted: AtomicU64,
     failed: AtomicU64,
+    /// Those that the thread has not finished.
+    waiting: AtomicU64,
+    /// Whether the last one could not be written.
+    is_failing: AtomicBool,
 }
 
 /// The way to the thread.
@@ -79,13 +84,17 @@ impl EvidenceWriter {
         &self.folder
     }
 
-    /// Hands a file to the thread. Returns whether it waits there; otherwise it is counted.
+    /// Hands a file to the thread, or counts it as failed if too many wait. Returns whether an alert
+    /// may name it: not while the files before it can't be written.
     pub(crate) fn offer(&self, file: EvidenceFile) -> bool {
+        // Before the thread can have finished it.
+        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         let is_queued = self.queue.try_send(file).is_ok();
         if !is_queued {
+            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
             self.shared.failed.fetch_add(1, Ordering::Relaxed);
         }
-        is_queued
+        is_queued && !self.shared.is_failing.load(Ordering::Relaxed)
     }
 
     /// What became of the files so far.
@@ -93,7 +102,8 @@ impl EvidenceWriter {
         self.shared.counts()
     }
 
-    /// Waits until the files that wait are written, up to a limit. Returns what became of all.
+    /// Waits until all files are written, up to a limit. Returns what became of all: those that
+    /// still wait then have failed.
     pub(crate) fn finish(self, until: Instant) -> EvidenceCounts {
         let Self {
             queue,
@@ -103,12 +113,16 @@ impl EvidenceWriter {
         } = self;
         drop(queue);
         let left = until.saturating_duration_since(Instant::now());
-        if done.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
+        let is_late = done.recv_timeout(left) == Err(RecvTimeoutError::Timeout);
+        let mut counts = shared.counts();
+        if is_late {
+            let waiting = shared.waiting.load(Ordering::Relaxed);
+            counts.failed += waiting;
             tracing::warn!(
-                "record: the disk takes too long: some evidence files that alerts name are missing"
+                "record: the disk takes too long: {waiting} evidence files that alerts name are missing; record to a faster disk"
             );
         }
-        shared.counts()
+        counts
     }
 }
 
@@ -130,11 +144,13 @@ fn write_files(mut folder: EvidenceFolder, files: &Receiver<EvidenceFile>, count
     for file in files {
         let bytes = file.encode();
         let add = |count: &AtomicU64, by| count.fetch_add(by, Ordering::Relaxed);
-        match folder.write(&file.name, &bytes) {
-            Ok(evicted) => {
+        let written = folder.write(&file.name, &bytes);
+        counts.evicted.store(folder.evicted(), Ordering::Relaxed);
+        counts.is_failing.store(written.is_err(), Ordering::Relaxed);
+        match written {
+            Ok(()) => {
                 add(&counts.files, 1);
                 add(&counts.bytes, bytes.len() as u64);
-                add(&counts.evicted, evicted);
                 if failed > 0 {
                     tracing::info!("record: files are written again; {failed} are missing");
                 }
@@ -143,13 +159,20 @@ fn write_files(mut folder: EvidenceFolder, files: &Receiver<EvidenceFile>, count
             Err(error) => {
                 add(&counts.failed, 1);
                 if failed == 0 {
+                    let remedy = match folder.is_replaced() {
+                        true => {
+                            "the folder was moved, deleted or replaced: restart recon, which may write only to the folder that it opened"
+                        }
+                        false => "make room, or let recon write there",
+                    };
                     tracing::error!(
-                        "record: {}: {error}: alerts name files that are missing, until this is mended: make room, or let recon write there",
+                        "record: {}: {error}: the file is missing, and alerts name none until one is written again: {remedy}",
                         folder.path().join(&file.name).display()
                     );
                 }
                 failed += 1;
             }
         }
+        counts.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -140,7 +140,7 @@ table! {
 table! {
     /// What alerts leave behind of their packets.
     pub(crate) Record ("[record]") {
-        /// Folder for a pcapng file beside each alert, with the headers of its last packets
+        /// Folder for a pcapng file beside each alert, with the headers of its packets
         directory: Option<PathBuf> = None;
         /// What these files may take together; the oldest go first
         size: FolderSize = DEFAULT_FOLDER;
