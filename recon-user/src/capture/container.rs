@@ -46,8 +46,6 @@ pub(super) struct CaptureStream {
 enum ContainerFormat {
     Pcap(PcapFormat),
     Pcapng(Box<Sections>),
-    /// A file without a byte.
-    Empty,
 }
 
 impl CaptureContainer {
@@ -71,9 +69,7 @@ impl CaptureContainer {
         };
         stream.fill(FILE_HEADER)?;
         let start = stream.window.bytes(FILE_HEADER);
-        let format = if start.is_empty() {
-            ContainerFormat::Empty
-        } else if start.starts_with(SECTION_HEADER) {
+        let format = if start.starts_with(SECTION_HEADER) {
             ContainerFormat::Pcapng(Box::default())
         } else {
             match parse_pcap_header(start) {
@@ -95,7 +91,6 @@ impl CaptureContainer {
     pub(crate) fn next(&mut self) -> Result<Next<'_>, CaptureError> {
         let Self { stream, format } = self;
         match format {
-            ContainerFormat::Empty => Ok(Next::End),
             ContainerFormat::Pcap(format) => next_of_pcap(stream, *format),
             ContainerFormat::Pcapng(sections) => sections.next(stream),
         }
@@ -183,6 +178,18 @@ impl PcapFormat {
         }
     }
 
+    /// Whether what was read as a packet's time are the magic number and the version of a file.
+    fn is_file_header(self, seconds: u32, fraction: u32) -> bool {
+        const MAGIC: [u32; 2] = [0xa1b2_c3d4, 0xa1b2_3c4d];
+        const MAJOR: [u8; 2] = [2, 0];
+        const MINOR: [u8; 2] = [4, 0];
+        let version = match self.is_big_endian {
+            true => [MAJOR[1], MAJOR[0], MINOR[1], MINOR[0]],
+            false => [MAJOR[0], MAJOR[1], MINOR[0], MINOR[1]],
+        };
+        MAGIC.contains(&seconds) && fraction == self.number(version)
+    }
+
     fn number(self, bytes: [u8; 4]) -> u32 {
         match self.is_big_endian {
             true => u32::from_be_bytes(bytes),
@@ -203,6 +210,11 @@ fn next_of_pcap(stream: &mut CaptureStream, format: PcapFormat) -> Result<Next<'
     };
     let [seconds, fraction, captured, length] =
         [seconds, fraction, captured, length].map(|field| format.number(field));
+    if captured == 0 && format.is_file_header(seconds, fraction) {
+        return Err(stream.corrupt(
+            "a second file header; name captures one after another instead of joining them",
+        ));
+    }
     if captured > LONGEST_PACKET {
         return Err(stream.corrupt(format!("a packet of {captured} bytes")));
     }
