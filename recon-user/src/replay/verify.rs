@@ -18,8 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::incidents::{FinalIncident, incidents};
 use super::{ReplayRules, judge_files};
 use crate::address::Network;
-use crate::alert::LineFormat;
+use crate::alert::{LineFormat, is_own_id};
+use crate::capture::CaptureError;
 use crate::settings::InForce;
+use crate::stream::rule_id;
 
 /// The file with what is expected.
 const EXPECTED: &str = "expect.toml";
@@ -32,8 +34,8 @@ struct Expected {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     local: Vec<String>,
     /// The captures in their order, instead of all files of the folder by name.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    files: Vec<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<Vec<PathBuf>>,
     /// Whether alerts that no entry names are forbidden.
     #[serde(default)]
     only: bool,
@@ -182,6 +184,7 @@ fn run_case(
     }
     let is_new = expected.is_none();
     let expected: Expected = expected.unwrap_or_default();
+    expected.check_rules(rules)?;
     let found = replay_case(case, &expected, local, rules)?;
     if !is_new {
         return Ok(CaseResult::Checked(expected.reasons(&found)));
@@ -215,21 +218,44 @@ fn replay_case(
         .collect::<Result<_, _>>()
         .with_context(|| format!("{EXPECTED}: local"))?;
     let local = if own.is_empty() { local } else { &own };
-    let files: Vec<PathBuf> = match &expected.files[..] {
-        [] => {
+    let files: Vec<PathBuf> = match &expected.files {
+        None => {
             let all = entries(case)?.into_iter();
             let is_capture = |file: &PathBuf| file.is_file() && !file.ends_with(EXPECTED);
             all.filter(is_capture).collect()
         }
-        files => files.iter().map(|file| case.join(file)).collect(),
+        Some(files) => files.iter().map(|file| case.join(file)).collect(),
     };
     ensure!(!files.is_empty(), "there is no capture");
     let mut lines = Vec::new();
-    judge_files(&files, local, rules.of(local), LineFormat::Ecs, &mut lines)?;
+    judge_files(&files, local, rules.of(local), LineFormat::Ecs, &mut lines).map_err(|error| {
+        match error.downcast_ref() {
+            Some(CaptureError::NotCapture { .. }) if expected.files.is_none() => {
+                error.context("name the captures by files = [...], or move what is none elsewhere")
+            }
+            _ => error,
+        }
+    })?;
     incidents(&lines)
 }
 
 impl Expected {
+    /// Checks that each rule exists: one that does not would never have an incident.
+    fn check_rules(&self, rules: ReplayRules<'_>) -> anyhow::Result<()> {
+        let in_force = [rules.of_hosts, rules.of_mirror].map(|in_force| &in_force.rules);
+        let is_rule = |name: &str| {
+            let mut plans = in_force.into_iter().flatten().map(|rule| &rule.plan);
+            plans.any(|plan| plan.id == name || rule_id(plan) == name)
+        };
+        for ExpectedAlert { rule, .. } in &self.alerts {
+            ensure!(
+                is_own_id(rule) || is_rule(rule),
+                "{EXPECTED}: no rule {rule} is in force; type `recon rules` to see them"
+            );
+        }
+        Ok(())
+    }
+
     /// Why these incidents are not what is expected.
     fn reasons(&self, found: &[FinalIncident]) -> Vec<String> {
         let named = self.alerts.iter().flat_map(|alert| alert.reasons(found));
@@ -314,7 +340,7 @@ impl ExpectedAlert {
         let mut reasons = Vec::new();
         match incidents {
             Some(number) if mine.len() as u64 != *number => {
-                reasons.push(format!("{rule}: {} incidents, not {number}", mine.len()));
+                reasons.push(format!("{rule}: incidents: {}, not {number}", mine.len()));
             }
             None if mine.is_empty() => reasons.push(format!("{rule}: missing")),
             _ => {}

@@ -1,6 +1,7 @@
 //! Expectations against incidents, and what is learned from those.
 
 use super::*;
+use crate::settings::{RuleOptions, in_force};
 
 fn found(rule: &str, source: &str, count: u64) -> FinalIncident {
     FinalIncident {
@@ -27,13 +28,13 @@ fn expectations_are_filters_and_numbers() {
         ("[[alert]]\nrule = 'port-scan/count'\nincidents = 2", &[]),
         (
             "[[alert]]\nrule = 'port-scan'\nincidents = 1",
-            &["2 incidents, not 1"],
+            &["incidents: 2, not 1"],
         ),
         ("[[alert]]\nrule = 'http-flood'\nincidents = 0", &[]),
         ("[[alert]]\nrule = 'http-flood'", &["http-flood: missing"]),
         (
             "[[alert]]\nrule = 'port-scan'\nincidents = 0",
-            &["2 incidents, not 0"],
+            &["incidents: 2, not 0"],
         ),
         (
             "[[alert]]\nrule = 'port-scan'\nsource = '198.51.100.2'\ncount = 40",
@@ -102,4 +103,54 @@ fn what_is_learned_is_met_by_what_came_and_by_nothing_else() {
         assert_eq!(learned.reasons(&came), [""; 0], "{name}: {text}");
         assert_ne!(learned.reasons(&others), [""; 0], "{name}: {text}");
     }
+}
+
+#[test]
+fn a_case_that_checks_nothing_fails() {
+    let rules = in_force(&RuleOptions::default(), crate::rule::mirrored).expect("no file");
+    let rules = ReplayRules {
+        of_hosts: &rules,
+        of_mirror: &rules,
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let case = folder.path().join("case");
+    fs::create_dir(&case).expect("a folder");
+    // A header, and no packet.
+    let header = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 1].map(u32::to_le_bytes);
+    fs::write(case.join("a.pcap"), header.as_flattened()).expect("a file");
+    // (expectation, a part of the line, whether the case passes)
+    for (text, expected, passes) in [
+        ("", "ok ", true),
+        ("[[alert]]\nrule = 'port-scan'\nincidents = 0", "ok ", true),
+        (
+            "[[alert]]\nrule = 'port-scan/distinct_ports'\nincidents = 0",
+            "ok ",
+            true,
+        ),
+        (
+            "[[alert]]\nrule = 'recon-blind'\nincidents = 0",
+            "ok ",
+            true,
+        ),
+        (
+            "[[alert]]\nrule = 'nonesuch'\nincidents = 0",
+            "no rule nonesuch is in force",
+            false,
+        ),
+        ("files = []", "there is no capture", false),
+        ("files = ['expect.toml']", "is no capture", false),
+    ] {
+        fs::write(case.join(EXPECTED), text).expect("a file");
+        let mut out = Vec::new();
+        let passed = verify(folder.path(), false, &[], rules, &mut out).expect("a folder");
+        let out = String::from_utf8(out).expect("text");
+        assert_eq!(passed, passes, "{text}: {out}");
+        assert!(out.contains(expected), "{text}: {out}");
+    }
+    fs::write(case.join("notes.txt"), "of a colleague").expect("a file");
+    fs::write(case.join(EXPECTED), "").expect("a file");
+    let mut out = Vec::new();
+    assert!(!verify(folder.path(), false, &[], rules, &mut out).expect("a folder"));
+    let out = String::from_utf8(out).expect("text");
+    assert!(out.contains("files = [...]"), "{out}");
 }
