@@ -17,8 +17,8 @@ use recon_common::{
 };
 
 use super::connections::{Connections, SocketEvent, SocketPlace};
-use super::ends::OldEnds;
 use super::flows::{Flows, PacketState};
+use super::old_ends::{OldEnds, ResolvedEnd};
 use super::poll_counts::PollCounts;
 use super::segment::{PacketEnds, Segment};
 use super::two_way::TwoWay;
@@ -80,6 +80,8 @@ pub(super) struct Engine {
     pub(super) counts: PollCounts,
     /// Frames between addresses that are not local.
     pub(super) foreign: u64,
+    /// Whether a packet came from or to a local address.
+    pub(super) has_local: bool,
     /// Frames by their loss.
     pub(super) lost: [u64; Loss::OF_FRAMES.len()],
 }
@@ -94,6 +96,7 @@ impl Engine {
             old_ends: OldEnds::default(),
             counts: PollCounts::default(),
             foreign: 0,
+            has_local: false,
             lost: [0; Loss::OF_FRAMES.len()],
         }
     }
@@ -123,6 +126,7 @@ impl Engine {
             return self.lose_class(class);
         };
         let ways = self.locals.ways(&header);
+        self.has_local |= ways.leaves || ways.comes_in;
         let Some(segment) = &header.segment else {
             self.two_way.observe(header.source, header.destination);
             return self.observe_datagram(frame, &header, ways, crossing);
@@ -165,7 +169,7 @@ impl Engine {
             let left = self.cross(frame, crossing(Direction::Out));
             if left == Ignored::Group.into()
                 && let Some(packet) = frame.network()
-                && let Some(flow) = waiting::after_question(packet, header)
+                && let Some(flow) = waiting::for_answers_to_group(packet, header)
             {
                 self.flows.marks(&flow).expect_answers();
             }
@@ -266,11 +270,11 @@ impl Engine {
     }
 
     /// Counts what has waited for an answer until that time.
-    pub(super) fn settle_ends(&mut self, now: Timestamp) {
-        while let Some(settled) = self.old_ends.next_settled(&self.connections, now) {
-            match settled {
-                Some(key) => self.counts.count(key),
-                None => self.two_way.withheld += 1,
+    pub(super) fn resolve_old_ends(&mut self, now: Timestamp) {
+        while let Some(end) = self.old_ends.resolve_next(&self.connections, now) {
+            match end {
+                ResolvedEnd::Probe(key) => self.counts.count(key),
+                ResolvedEnd::OldConnection => self.two_way.withheld += 1,
             }
         }
     }
@@ -314,7 +318,7 @@ impl Engine {
             signal,
             Signal::Datagram | Signal::TraceProbe | Signal::RefusedIcmp
         ) && flow.protocol == ip_protocol::UDP
-            && (waits(waiting::for_remote(flow)) || waits(waiting::for_anybody(flow)))
+            && (waits(waiting::for_remote(flow)) || waits(waiting::for_any_address(flow)))
     }
 
     /// Counts what a socket would have seen.

@@ -5,12 +5,12 @@
 //!
 //! | step | module |
 //! |---|---|
-//! | packets | [`crate::capture`] |
+//! | packets | [`files`], [`crate::capture`] |
 //! | time | [`clock`], [`polls`] |
 //! | counts, as in the kernel | [`engine`], over [`flows`] and [`connections`] |
 //! | answers from other ports than were asked | [`waiting`] |
 //! | what one direction alone can't say | [`two_way`] |
-//! | what began before the capture | [`ends`] |
+//! | what began before the capture | [`old_ends`] |
 //! | rows | [`served`] |
 //! | rules, verdicts, alerts | [`crate::pipeline`] |
 //! | what somebody expects | [`verify`], over [`incidents`] |
@@ -23,10 +23,11 @@
 mod clock;
 mod connection;
 mod connections;
-mod ends;
 mod engine;
+mod files;
 mod flows;
 mod incidents;
+mod old_ends;
 mod poll_counts;
 mod polls;
 mod progress;
@@ -45,18 +46,14 @@ mod tests;
 
 use std::io::{self, Write};
 use std::num::NonZeroU16;
-use std::path::PathBuf;
 
-use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 use recon_common::{Detail, Loss};
 
 use crate::address::Network;
 use crate::alert::{AlertLines, LineFormat, own_rule_id};
 use crate::blind::{Blind, BlindReport};
-use crate::capture::{
-    CaptureContainer, CaptureError, Captured, Input, Link, LinkReader, Next, Unreadable,
-};
+use crate::capture::{CaptureContainer, Captured, Input, Link, LinkReader, Next, Unreadable};
 use crate::incident::Notification;
 use crate::pipeline::{Pipeline, PipelineSettings};
 use crate::private_signals::PrivateSignals;
@@ -65,6 +62,8 @@ use crate::settings::InForce;
 use crate::stream::Interval;
 use clock::CaptureClock;
 use engine::{Engine, LocalAddresses};
+pub use files::run;
+use files::{Ended, judge_files, read_inputs};
 use polls::Polls;
 use progress::Progress;
 use served::Served;
@@ -89,100 +88,6 @@ impl<'a> ReplayRules<'a> {
             [] => self.of_mirror,
             _ => self.of_hosts,
         }
-    }
-}
-
-/// Judges the packets of captures, writes alerts to `out`, and logs a summary. A closed `out` is no
-/// error. Returns whether all packets were read; if not, that has been reported.
-///
-/// # Errors
-/// A file can't be read, or `out` can't be written.
-pub fn run(
-    files: &[PathBuf],
-    local: &[Network],
-    in_force: &InForce,
-    format: LineFormat,
-    out: &mut dyn Write,
-) -> anyhow::Result<bool> {
-    // What was read is judged, also if the rest can't be read.
-    let (replay, read) = read_files(files, local, in_force, format, out)?;
-    replay.report();
-    read?;
-    Ok(!replay.summary.has_gaps())
-}
-
-/// Judges captures without a summary. All packets must be readable.
-///
-/// # Errors
-/// A file can't be read, not even in part.
-fn judge_files(
-    files: &[PathBuf],
-    local: &[Network],
-    in_force: &InForce,
-    format: LineFormat,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let (replay, read) = read_files(files, local, in_force, format, out)?;
-    read?;
-    ensure!(
-        !replay.summary.has_gaps(),
-        "a link type that recon does not read (see above); leave that capture out with files = [...]"
-    );
-    Ok(())
-}
-
-/// Judges all that can be read. Returns why the rest can't.
-fn read_files(
-    files: &[PathBuf],
-    local: &[Network],
-    in_force: &InForce,
-    format: LineFormat,
-    out: &mut dyn Write,
-) -> anyhow::Result<(Replay, Result<(), CaptureError>)> {
-    // A file that is not there is an error before the first alert.
-    let inputs: Vec<Input> = files
-        .iter()
-        .map(|file| Input::open(file))
-        .collect::<Result<_, _>>()?;
-    let mut replay = Replay::new(local, in_force, format);
-    match read_inputs(&mut replay, inputs, out) {
-        Ok(read) => Ok((replay, read)),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok((replay, Ok(()))),
-        Err(error) => Err(error).context("can't write to stdout"),
-    }
-}
-
-/// Reads one file after another. What can't be read ends that, and is returned.
-fn read_inputs(
-    replay: &mut Replay,
-    inputs: Vec<Input>,
-    out: &mut dyn Write,
-) -> io::Result<Result<(), CaptureError>> {
-    let mut inputs = inputs.into_iter();
-    let read = match inputs.try_for_each(|input| replay.read_file(input, out)) {
-        Ok(()) => Ok(()),
-        Err(Ended::Capture(error)) => Err(error),
-        Err(Ended::Output(error)) => return Err(error),
-    };
-    replay.finish(out)?;
-    Ok(read)
-}
-
-/// Why a file was not read to its end.
-enum Ended {
-    Capture(CaptureError),
-    Output(io::Error),
-}
-
-impl From<CaptureError> for Ended {
-    fn from(error: CaptureError) -> Self {
-        Self::Capture(error)
-    }
-}
-
-impl From<io::Error> for Ended {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
     }
 }
 
@@ -255,10 +160,8 @@ impl Replay {
     ) -> io::Result<()> {
         self.summary.packets += 1;
         self.summary.bytes += u64::from(packet.length);
-        if let Some(time) = packet.time {
-            self.summary.note_time(time);
-        }
         let now = self.clock.advance(packet.time);
+        self.summary.note_time(now);
         match &mut self.polls {
             Some(polls) if !polls.has_ended(now) => polls.note_packet(),
             _ => self.begin_poll(now, out)?,
@@ -314,7 +217,7 @@ impl Replay {
     /// Judges what a poll has counted.
     fn end_poll(&mut self, interval: Interval, out: &mut dyn Write) -> io::Result<()> {
         self.summary.polls += 1;
-        self.engine.settle_ends(interval.to);
+        self.engine.resolve_old_ends(interval.to);
         if let Some(log) = self.pipeline.attempt_log_mut() {
             log.set_offset(self.clock.offset());
         }
@@ -363,7 +266,7 @@ impl Replay {
         if let Some(polls) = self.polls {
             let last = polls.current();
             // Nothing more answers.
-            self.engine.settle_ends(Timestamp::MAX);
+            self.engine.resolve_old_ends(Timestamp::MAX);
             self.end_poll(last, out)?;
             let mut notifications = self.pipeline.finish(last.to);
             let reports = self.blind.finish(last.to);
@@ -379,6 +282,12 @@ impl Replay {
             tracing::warn!(
                 "no two addresses of the capture send to each other: it shows one direction only, or nobody answered; {} packets that may be answers count as nothing, and what seems not answered may have been; capture both directions to judge them",
                 two_way.withheld
+            );
+        }
+        if !self.engine.has_local && self.engine.foreign > 0 {
+            tracing::warn!(
+                "no packet is from or to an address of --local: all {} are foreign and give no alert; name addresses that the capture has, or leave --local out to judge every destination",
+                self.engine.foreign
             );
         }
         self.summary.report(&self.engine, &self.losses());

@@ -1,8 +1,8 @@
 //! What a poll has counted, as the kernel's table.
 //!
 //! In: keys. Out: keys with their counts, in the order of their first packets.
-//! The decision held here: it has as many keys as the kernel's table. A replay ends the poll when it
-//! is full.
+//! The decision held here: it has as many keys as the kernel's table. A replay ends the poll when
+//! it is full.
 
 use std::collections::HashMap;
 

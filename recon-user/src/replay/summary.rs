@@ -19,7 +19,7 @@ pub(super) struct Summary {
     pub(super) packets: u64,
     /// Bytes of packets, on the wire.
     pub(super) bytes: u64,
-    /// The first and the last time of a packet.
+    /// The first and the last time of a packet by the clock, which no broken time moves.
     span: Option<(Timestamp, Timestamp)>,
     /// Packets of which not all was captured.
     pub(super) cut_packets: u64,

@@ -2,20 +2,20 @@
 //! question to a group from an address and often a port of its own, and a server of TFTP answers
 //! from a new port.
 //!
-//! In: what a host sends. Out: the [`Flow`]s as which it is remembered that a port waits.
-//! The decisions held here: who begins a flow waits for the remote's answers, from whatever port.
-//! Who asks a group waits for anybody's, but only on a port that is not the service's own. What
-//! asks from the port that it asks (NetBIOS names, multicast DNS) gets answers to that one port,
-//! and remembering that would excuse whoever probes the service there.
+//! In: what a host sends. Out: the [`Flow`] under which flow state records that a port waits.
+//! The decisions held here: a port that begins a flow waits for the remote's answers, from any
+//! port. A port that asks a group waits for answers from any address, unless it asks the same port
+//! number (NetBIOS names, multicast DNS): that port is the service's own, and an exception for it
+//! would hide probes of the service.
 
 use recon_common::protocol::{IPV4_HEADER, IPV6_HEADER, UDP_HEADER, ip_protocol};
 use recon_common::{Address, Flow};
 
 use super::segment::PacketEnds;
 
-/// As what it is remembered that a port waits for answers to what a packet asks a group, if it is a
-/// whole UDP datagram.
-pub(super) fn after_question(packet: &[u8], ends: &PacketEnds) -> Option<Flow> {
+/// The record that the source port of a packet to a group waits for answers from any address.
+/// `None` if the packet is no whole UDP datagram, or asks the port that it comes from.
+pub(super) fn for_answers_to_group(packet: &[u8], ends: &PacketEnds) -> Option<Flow> {
     /// 'More fragments', and the offset.
     const FRAGMENT: u16 = 0x3fff;
     let (protocol, start) = match packet.first()? >> 4 {
@@ -37,13 +37,13 @@ pub(super) fn after_question(packet: &[u8], ends: &PacketEnds) -> Option<Flow> {
     ))
 }
 
-/// As what it is remembered that the local port of a flow waits for answers of its remote.
+/// The record that the local port of a flow waits for answers from its remote.
 pub(super) const fn for_remote(flow: &Flow) -> Flow {
     waiting(flow.remote, flow.local, flow.local_port)
 }
 
-/// As what it is remembered that the local port of a flow waits for answers of anybody.
-pub(super) const fn for_anybody(flow: &Flow) -> Flow {
+/// The record that the local port of a flow waits for answers from any address.
+pub(super) const fn for_any_address(flow: &Flow) -> Flow {
     waiting(Address::UNSPECIFIED, flow.local, flow.local_port)
 }
 

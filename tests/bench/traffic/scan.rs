@@ -1,8 +1,8 @@
 //! Scanners, and how the network answers.
 //!
 //! In: nothing. Out: a probe at a time, with its answer.
-//! The decision held here: each kind of scan goes on for the whole capture, from sources of its own:
-//! once it has tried all ports, or all addresses, the next source begins.
+//! The decision held here: each kind of scan goes on for the whole capture, from sources of its
+//! own: once it has tried all ports, or all addresses, the next source begins.
 
 use std::net::Ipv4Addr;
 

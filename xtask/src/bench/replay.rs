@@ -23,7 +23,7 @@ use super::row::Row;
 
 const ROUNDS: u32 = 7;
 const PACKETS: u32 = 2_000_000;
-/// Shorter captures, whose replay must take as much memory.
+/// Shorter captures: their rows show how memory grows with what the rules' windows hold.
 const SHORTER: [u32; 2] = [500_000, 1_000_000];
 /// Bytes kept of a packet: all of it, as tcpdump does by itself, and the headers.
 const WHOLE: u32 = 262_144;

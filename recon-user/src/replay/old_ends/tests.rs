@@ -66,10 +66,10 @@ fn count_signals(steps: &[Step]) -> Vec<(Signal, u64)> {
     let mut now = Timestamp::UNIX_EPOCH;
     for step in steps {
         now += step.after;
-        engine.settle_ends(now);
+        engine.resolve_old_ends(now);
         engine.observe(LinkFrame::Bare(&packet(step)), 0, now);
     }
-    engine.settle_ends(Timestamp::MAX);
+    engine.resolve_old_ends(Timestamp::MAX);
     let rows = engine.counts.rows.iter();
     rows.filter_map(|(key, count)| Some((Signal::from_number(key.signal)?, *count)))
         .collect()
@@ -158,4 +158,21 @@ fn a_flood_of_fins_takes_no_more_memory() {
         .map(|(_, count)| count)
         .sum();
     assert_eq!(probes, FLOOD);
+}
+
+#[test]
+fn only_packets_of_local_addresses_are_local() {
+    // (the networks that are local, whether the packet is from or to one)
+    for (network, expected) in [
+        ("203.0.113.0/24", true),
+        ("198.51.100.0/24", true),
+        ("192.0.2.0/24", false),
+    ] {
+        let networks = [network.parse().expect("a network")];
+        let mut engine = Engine::new(LocalAddresses::Networks(networks.into_iter().collect()));
+        let packet = packet(&received(443, SYN));
+        engine.observe(LinkFrame::Bare(&packet), 0, Timestamp::UNIX_EPOCH);
+        let found = (engine.has_local, engine.foreign);
+        assert_eq!(found, (expected, u64::from(!expected)), "{network}");
+    }
 }

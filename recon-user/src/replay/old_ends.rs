@@ -2,9 +2,9 @@
 //!
 //! In: FIN+ACKs on flows of which nothing is known. Out: those that count.
 //! The decisions held here:
-//! - The agent asks the kernel's sockets whether a FIN+ACK is of a connection. A capture shows it by
-//!   the answer: a host acknowledges the FIN of a connection that it has, and resets one of none, or
-//!   is silent. So a FIN+ACK waits a second for the answer, by the capture's clock.
+//! - The agent asks the kernel's sockets whether a FIN+ACK is of a connection. A capture shows it
+//!   by the answer: a host acknowledges the FIN of a connection that it has, and resets one of none,
+//!   or is silent. So a FIN+ACK waits a second for the answer, by the capture's clock.
 //! - Bounded: where too many wait, the oldest counts at once, as it would without an answer.
 
 use std::collections::VecDeque;
@@ -35,6 +35,15 @@ struct WaitingEnd {
     since: Timestamp,
 }
 
+/// What a FIN+ACK has turned out to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ResolvedEnd {
+    /// A probe: its host has not acknowledged it. The key counts.
+    Probe(Key),
+    /// The end of a connection from before the capture.
+    OldConnection,
+}
+
 impl OldEnds {
     /// Has a FIN+ACK wait. Returns another one that counts now, for want of room.
     pub(super) fn wait(&mut self, flow: &Flow, key: Key, now: Timestamp) -> Option<Key> {
@@ -50,17 +59,18 @@ impl OldEnds {
         oldest.map(|end| end.key)
     }
 
-    /// The next FIN+ACK that has waited long enough at that time: what counts, or `None` if its
-    /// host has acknowledged it.
-    pub(super) fn next_settled(
+    /// Resolves the next FIN+ACK that has waited long enough at that time, if one has.
+    pub(super) fn resolve_next(
         &mut self,
         connections: &Connections,
         now: Timestamp,
-    ) -> Option<Option<Key>> {
+    ) -> Option<ResolvedEnd> {
         let is_due = |end: &mut WaitingEnd| now.duration_since(end.since) >= ANSWERED_WITHIN;
         let end = self.waiting.pop_front_if(is_due)?;
-        let is_known = connections.is_connected(end.place) == Some(true);
-        Some((!is_known).then_some(end.key))
+        Some(match connections.is_connected(end.place) {
+            Some(true) => ResolvedEnd::OldConnection,
+            _ => ResolvedEnd::Probe(end.key),
+        })
     }
 }
 
