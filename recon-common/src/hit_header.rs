@@ -4,11 +4,11 @@
 //! The decisions held here:
 //! - A record has the key under which the packet counts. So the agent finds the packets of a group
 //!   by what the rules have seen, and parses none of them again.
-//! - Whoever floods must not hide what another one sends, nor what it sends itself: pings before
-//!   each probe of a scan. A source gets [`SOURCE_RECORDS`] of each signal in each generation of the
-//!   table ([`PackedKey::signal_hash`]), and fewer and later ones the fuller the ring is: by the same slots
-//!   and steps as keys in [`crate::admission`], but for records every source has a limit. What is
-//!   behind an overflow key has none.
+//! - A flooder must hide neither what others send nor its own probes, as by pings before each one.
+//!   A source gets [`SOURCE_RECORDS`] of each signal in each generation of the table
+//!   ([`PackedKey::signal_hash`]), and fewer and later ones the fuller the ring is: by the same
+//!   slots and steps as keys in [`crate::admission`], but for records every source has a limit.
+//!   What is behind an overflow key has none.
 
 use crate::admission::Terms;
 use crate::{Key, PackedKey};

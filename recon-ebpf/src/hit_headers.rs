@@ -40,7 +40,7 @@ static HEADERS_LOST: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static HEADER_SOURCES: Array<AdmissionSlot> = Array::with_max_entries(ADMISSION_SLOTS, 0);
 
-/// No header ends before: those of Ethernet and of ARP are longer, and so is that of IPv4.
+/// The shortest headers: those of IPv4 on an interface without a link layer.
 const SHORTEST: u64 = 20;
 
 /// A frame whose hook can record its headers.
@@ -112,8 +112,8 @@ pub(crate) fn write_hit_header<P: Packet>(
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
 
-/// Whether the source of a packet gets another record of that signal. Remembers the packet unless it is an answer
-/// of this host.
+/// Whether the source of a packet gets another record of that signal. Remembers the packet unless it
+/// is an answer of this host.
 #[inline(always)]
 fn take_turn(key: &PackedKey) -> bool {
     let hash = key.signal_hash(secrets());

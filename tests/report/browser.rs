@@ -3,8 +3,8 @@
 //! In: a page. Out: values of scripts, pictures, and all that the browser complains about or loads.
 //! The decision held here: the DevTools protocol over the descriptors 3 and 4 is JSON with a NUL
 //! after each message, so that a crate with WebSockets and an async runtime is not needed. The
-//! browser runs in a network namespace without a way out. It has no scroll bars: they come and go with
-//! the size of a picture, and move what is in it.
+//! browser runs in a network namespace without a way out. It has no scroll bars: they come and go
+//! with the size of a picture, and move what is in it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -215,8 +215,8 @@ impl Browser {
     }
 }
 
-/// A function of a picture and of colours as `#rrggbb`. A tab in the background draws nothing, so that
-/// an `Image` might never be there.
+/// A function of a picture and of colours as `#rrggbb`. A tab in the background draws nothing, so
+/// that an `Image` might never be there.
 const COUNT: &str = r#"async (picture, colours) => {
     const bytes = Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0));
     const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));

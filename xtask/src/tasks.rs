@@ -37,8 +37,8 @@ pub(crate) const STATIC: [&str; 3] = ["--", "-C", "target-feature=+crt-static"];
 /// The start of a line in which cargo repeats the output of the agent's build script, which
 /// compiles the kernel programs.
 const KERNEL_BUILD: &str = "warning: recon-user@";
-/// The agent's unit tests are compiled for themselves alone. Without most optimisations that takes a
-/// third of the time, and they run as long.
+/// The agent's unit tests are compiled for themselves alone, which takes minutes with all
+/// optimisations and less without most of them.
 const LIGHT_AGENT: &str = "profile.release.package.recon-user.opt-level=1";
 /// The same for the tests, whose time goes into waiting.
 const LIGHT_TESTS: &str = "profile.release.package.recon-tests.opt-level=1";

@@ -3,8 +3,8 @@
 //! In: what serde serializes. Out: the same bytes as those of `serde_json`.
 //! The decisions held here:
 //! - `serde_json` looks at each byte of a name and of a text for what needs an escape: 28 % of an
-//!   alert's instructions. Names of fields are constants of the code and need none. Texts are looked
-//!   at in words; the few that need an escape, and numbers, are left to `serde_json`.
+//!   alert's instructions. Names of fields are constants of the code and need none. Texts are
+//!   looked at in words; the few that need an escape, and numbers, are left to `serde_json`.
 //! - sonic-rs has such a writer too, with ten more crates and its own unsafe code for each
 //!   processor.
 

@@ -2,8 +2,8 @@
 //! what the source learned of this host; and what is at stake.
 //!
 //! In: a finding and its processes. Out: one line. Process names are already printable here.
-//! The decision held here: texts are written where they stand, without strings of their own. The
-//! half of an alert's cost was to allocate them.
+//! The decision held here: texts are written where they stand. Strings of their own would each be
+//! an allocation.
 
 use std::fmt::{self, Display, Formatter, from_fn};
 

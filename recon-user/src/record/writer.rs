@@ -84,8 +84,8 @@ impl EvidenceWriter {
         &self.folder
     }
 
-    /// Hands a file to the thread, or counts it as failed if too many wait. Returns whether an alert
-    /// may name it: not while the files before it can't be written.
+    /// Hands a file to the thread, or counts it as failed if too many wait. Returns whether an
+    /// alert may name it: not while the files before it can't be written.
     pub(crate) fn offer(&self, file: EvidenceFile) -> bool {
         // Before the thread can have finished it.
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);

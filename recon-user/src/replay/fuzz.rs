@@ -1,5 +1,5 @@
-//! Kept captures with mutations: no replay of one panics or hangs, and all of them together keep the
-//! process below a limit of memory.
+//! Kept captures with mutations: no replay of one panics or hangs, and all of them together keep
+//! the process below a limit of memory.
 //!
 //! The decisions held here: the seed of a capture is its number, so that a failure repeats. A
 //! replay gets many captures, since its tables take longer to make than to use, and since what one

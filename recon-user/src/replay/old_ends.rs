@@ -3,8 +3,8 @@
 //! In: FIN+ACKs on flows of which nothing is known. Out: those that count.
 //! The decisions held here:
 //! - The agent asks the kernel's sockets whether a FIN+ACK is of a connection. A capture shows it
-//!   by the answer: a host acknowledges the FIN of a connection that it has, and resets one of none,
-//!   or is silent. So a FIN+ACK waits a second for the answer, by the capture's clock.
+//!   by the answer: a host acknowledges the FIN of a connection that it has, and resets or ignores
+//!   one of none. So a FIN+ACK waits a second for the answer, by the capture's clock.
 //! - Bounded: where too many wait, the oldest counts at once, as it would without an answer.
 
 use std::collections::VecDeque;
