@@ -46,6 +46,8 @@ pub(super) struct CaptureStream {
 enum ContainerFormat {
     Pcap(PcapFormat),
     Pcapng(Box<Sections>),
+    /// A compressed file that was cut before the header in it.
+    Cut,
 }
 
 impl CaptureContainer {
@@ -67,9 +69,14 @@ impl CaptureContainer {
             source,
             is_compressed,
         };
-        stream.fill(FILE_HEADER)?;
+        let is_cut = match stream.window.fill(FILE_HEADER) {
+            Ok(_) => false,
+            Err(error) => !stream.end_or_error(error)?,
+        };
         let start = stream.window.bytes(FILE_HEADER);
-        let format = if start.starts_with(SECTION_HEADER) {
+        let format = if is_cut {
+            ContainerFormat::Cut
+        } else if start.starts_with(SECTION_HEADER) {
             ContainerFormat::Pcapng(Box::default())
         } else {
             match parse_pcap_header(start) {
@@ -93,6 +100,7 @@ impl CaptureContainer {
         match format {
             ContainerFormat::Pcap(format) => next_of_pcap(stream, *format),
             ContainerFormat::Pcapng(sections) => sections.next(stream),
+            ContainerFormat::Cut => Ok(Next::Cut(0)),
         }
     }
 }

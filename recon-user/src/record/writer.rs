@@ -87,6 +87,7 @@ impl EvidenceWriter {
     /// Hands a file to the thread, or counts it as failed if too many wait. Returns whether an
     /// alert may name it: not while the files before it can't be written.
     pub(crate) fn offer(&self, file: EvidenceFile) -> bool {
+        let is_failing = self.shared.is_failing.load(Ordering::Relaxed);
         // Before the thread can have finished it.
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         let is_queued = self.queue.try_send(file).is_ok();
@@ -94,7 +95,7 @@ impl EvidenceWriter {
             self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
             self.shared.failed.fetch_add(1, Ordering::Relaxed);
         }
-        is_queued && !self.shared.is_failing.load(Ordering::Relaxed)
+        is_queued && !is_failing
     }
 
     /// What became of the files so far.
