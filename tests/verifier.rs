@@ -24,10 +24,11 @@ const MOST: Statistics = Statistics {
     instructions: MOST_INSTRUCTIONS / 2,
     stack: MOST_STACK / 5 * 3,
 };
-/// The same of a program that logs, which has a way and a stack of its own for that: four fifths.
+/// The same of a program that logs, which has a way and a stack of its own for that: four fifths of
+/// the instructions, and five sixths of the stack.
 const MOST_LOGGING: Statistics = Statistics {
     instructions: MOST_INSTRUCTIONS / 5 * 4,
-    stack: MOST_STACK / 5 * 4,
+    stack: MOST_STACK / 6 * 5,
 };
 
 /// The same of a program that does all of it. Its functions do not call each other, so that no call
@@ -267,7 +268,7 @@ fn statistics_are_read_from_a_log() {
 #[test]
 fn a_program_is_within_both_limits() {
     for (instructions, stack, expected) in
-        [(500_000, 256, true), (500_001, 0, false), (0, 257, false)]
+        [(500_000, 306, true), (500_001, 0, false), (0, 307, false)]
     {
         let statistics = Statistics {
             instructions,
