@@ -26,7 +26,7 @@ use crate::{
     plan::{self, Goal},
     setup,
     step::line,
-    tasks::{agent, cargo, need_root, target_dir, workspace},
+    tasks::{LIGHT_TESTS, agent, cargo, need_root, target_dir, workspace},
     vm::{self, Build, Choice, Job, Tested, tables},
 };
 
@@ -288,7 +288,10 @@ fn ensure_passed(jobs: &[Job], tested: &[Tested]) -> Result<()> {
 /// cargo's words that build these tests.
 fn test_build(tests: &[&str]) -> String {
     let names: Vec<String> = tests.iter().map(|test| format!("--test {test}")).collect();
-    format!("test --release --no-run {}", names.join(" "))
+    format!(
+        "test --release --config {LIGHT_TESTS} --no-run {}",
+        names.join(" ")
+    )
 }
 
 /// Builds tests, and returns the name and the executable of each.

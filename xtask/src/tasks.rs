@@ -41,7 +41,7 @@ const KERNEL_BUILD: &str = "warning: recon-user@";
 /// optimisations and less without most of them.
 const LIGHT_AGENT: &str = "profile.release.package.recon-user.opt-level=1";
 /// The same for the tests, whose time goes into waiting.
-const LIGHT_TESTS: &str = "profile.release.package.recon-tests.opt-level=1";
+pub(crate) const LIGHT_TESTS: &str = "profile.release.package.recon-tests.opt-level=1";
 /// Of the benchmarks, which are examples, one has tests.
 const OTHER_UNIT_TESTS: [&str; 8] = [
     "--workspace",

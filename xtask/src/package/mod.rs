@@ -79,7 +79,10 @@ pub(crate) fn test() -> Result<()> {
     let folder = target_dir()?.join(STAGE);
     let before = build_before(arch, &stage, &folder.join("before"))?;
     let package = build_deb(arch, &stage, None, &folder.join("now"))?;
-    let mut test = cargo("test --release --test package")?;
+    let mut test = cargo(&format!(
+        "test --release --config {} --test package",
+        tasks::LIGHT_TESTS
+    ))?;
     test.env("RECON_DEBIAN", debian)
         .env("RECON_DEB_BEFORE", before)
         .env("RECON_DEB", package);
