@@ -37,7 +37,7 @@ pub(crate) const WEB_SERVER: Tool = tool("nginx", "nginx");
 
 /// Real scanners, clients and servers. netcat has its full name here, since there is another one;
 /// Python must be Debian's own.
-pub(crate) const TEST_TOOLS: [Tool; 24] = [
+pub(crate) const TEST_TOOLS: [Tool; 25] = [
     tool("nmap", "nmap"),
     tool("hping3", "hping3"),
     tool("masscan", "masscan"),
@@ -62,6 +62,7 @@ pub(crate) const TEST_TOOLS: [Tool; 24] = [
     tool("tcpdump", "tcpdump"),
     tool("tcpreplay", "tcpreplay"),
     tool("bpftool", "bpftool"),
+    tool("nft", "nftables"),
 ];
 
 const fn tool(program: &'static str, package: &'static str) -> Tool {
