@@ -112,8 +112,7 @@ pub(crate) fn write_hit_header<P: Packet>(
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
 
-/// Whether the source of a packet gets another record of that signal. Remembers the packet unless it
-/// is an answer of this host.
+/// Whether the source of a packet gets another record of that signal. Remembers the packet.
 #[inline(always)]
 fn take_turn(key: &PackedKey) -> bool {
     let hash = key.signal_hash(secrets());
@@ -126,10 +125,7 @@ fn take_turn(key: &PackedKey) -> bool {
     // two packets or records.
     unsafe {
         let before = slot.read_volatile();
-        let mut after = match key.is_answer() {
-            true => before,
-            false => before.after_packet(hash),
-        };
+        let mut after = before.after_packet(hash);
         let has_turn = after.meets_all(hash, flips, terms);
         if has_turn {
             after = after.after_key(hash, flips);

@@ -316,13 +316,6 @@ const ROWS: &[Row] = &[
         log: &["times_"],
         ..ROW
     },
-    Row {
-        name: "nothing",
-        files: || Ok(vec![Vec::new()]),
-        expected: &[],
-        log: &["packets=0"],
-        ..ROW
-    },
 ];
 
 fn check(row: &Row) -> Result<()> {
