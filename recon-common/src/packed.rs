@@ -146,6 +146,7 @@ impl PackedKey {
 mod tests {
     use super::*;
     use crate::Tool;
+    use crate::admission::AdmissionSlot;
     use crate::keyed_hash::tests::SECRETS;
     use std::collections::HashSet;
 
@@ -216,6 +217,17 @@ mod tests {
             assert!(packed.equals(&packed));
             assert!(!packed.equals(&PackedKey::from(&key(2, 1, signal))));
         }
+    }
+
+    #[test]
+    fn a_remote_has_a_hash_for_each_signal() {
+        let hash =
+            |last, port, signal| PackedKey::from(&key(last, port, signal)).signal_hash(&SECRETS);
+        let slot = |signal| AdmissionSlot::index(hash(1, 80, signal));
+        let slots: HashSet<u32> = Signal::ALL.into_iter().map(slot).collect();
+        assert_eq!(slots.len(), Signal::ALL.len());
+        assert_eq!(hash(1, 80, Signal::Syn), hash(1, 81, Signal::Syn));
+        assert_ne!(hash(1, 80, Signal::Syn), hash(2, 80, Signal::Syn));
     }
 
     #[test]

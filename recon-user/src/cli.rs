@@ -291,8 +291,8 @@ pub struct RunOptions {
 
     /// Leave the headers of the packets of each alert in this folder, a pcapng file each
     ///
-    /// The alert names its file. recon creates the folder and deletes the oldest files, by `size` in
-    /// `[record]` of recon.toml. Nothing of payloads is kept unless `payload` there says so.
+    /// The alert names its file. recon creates the folder and deletes the oldest files, by `size`
+    /// in `[record]` of recon.toml. Nothing of payloads is kept unless `payload` there says so.
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
 
