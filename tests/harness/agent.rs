@@ -126,9 +126,9 @@ impl Agent {
         let mut process = Process::spawn(lab.host(), command)?;
         let watch = Arc::<Watch>::default();
         let stderr = process.take_stderr().context("a pipe from stderr")?;
-        let mut readers = vec![watch.follow(stderr, Seen::read_stderr, |seen| seen.is_over = true)];
+        let mut readers = vec![watch.follow(stderr, Seen::read_stderr)];
         if let Some(stdout) = process.take_stdout() {
-            readers.push(watch.follow(stdout, Seen::read_stdout, |_| {}));
+            readers.push(watch.follow(stdout, Seen::read_stdout));
         }
         Ok(Self {
             process,
@@ -177,25 +177,9 @@ impl Agent {
         &self,
         deadline: Duration,
         what: &str,
-        mut condition: impl FnMut(&Seen) -> Option<T>,
+        condition: impl FnMut(&Seen) -> Option<T>,
     ) -> Result<T> {
-        let end = Instant::now() + deadline;
-        let mut seen = self.watch.lock();
-        loop {
-            if let Some(found) = condition(&seen) {
-                return Ok(found);
-            }
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || seen.is_over || !seen.garbage.is_empty() {
-                bail!("waiting for: {what}\n{seen}");
-            }
-            seen = self
-                .watch
-                .changed
-                .wait_timeout(seen, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
+        self.watch.wait_within(deadline, what, condition)
     }
 
     /// Waits until that many signals since the start are drained or counted as lost, and their
@@ -308,21 +292,69 @@ impl Watch {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Passes the lines of `pipe` to `take` on a thread, and calls `end` after the last one.
+    /// Waits until `condition` returns a value, or no pipe brings another line.
+    fn wait_within<T>(
+        &self,
+        deadline: Duration,
+        what: &str,
+        mut condition: impl FnMut(&Seen) -> Option<T>,
+    ) -> Result<T> {
+        let end = Instant::now() + deadline;
+        let mut seen = self.lock();
+        loop {
+            if let Some(found) = condition(&seen) {
+                return Ok(found);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || seen.open_pipes == 0 || !seen.garbage.is_empty() {
+                bail!("waiting for: {what}\n{seen}");
+            }
+            seen = self
+                .changed
+                .wait_timeout(seen, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Passes the lines of `pipe` to `take` on a thread.
     fn follow(
         self: &Arc<Self>,
         pipe: impl Read + Send + 'static,
         take: fn(&mut Seen, &str),
-        end: fn(&mut Seen),
     ) -> JoinHandle<()> {
+        self.lock().open_pipes += 1;
         let watch = Arc::clone(self);
         thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 take(&mut watch.lock(), &line);
                 watch.changed.notify_all();
             }
-            end(&mut watch.lock());
+            watch.lock().open_pipes -= 1;
             watch.changed.notify_all();
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+
+    use super::*;
+
+    /// Which of two pipes the kernel closes first, and which reader is slower, is chance.
+    #[test]
+    fn the_end_of_one_pipe_does_not_hide_the_lines_of_the_other() -> Result<()> {
+        let watch = Arc::<Watch>::default();
+        let (stdout, mut alerts) = io::pipe()?;
+        let stdout = watch.follow(stdout, Seen::read_stdout);
+        watch.follow(io::empty(), Seen::read_stderr).join().ok();
+        let writer = thread::spawn(move || writeln!(alerts, r#"{{"rule":{{"id":"late"}}}}"#));
+        watch.wait_within(PATIENCE, "the alert", |seen| seen.alerts.first().cloned())?;
+        writer.join().map_err(|_| anyhow!("a writer panicked"))??;
+        stdout.join().map_err(|_| anyhow!("a reader panicked"))?;
+        let nothing = watch.wait_within(PATIENCE, "another", |_| None::<()>);
+        ensure!(nothing.is_err(), "no pipe is open");
+        Ok(())
     }
 }

@@ -191,8 +191,8 @@ pub struct Seen {
     pub totals: Option<Tally>,
     /// Whether it watches.
     pub is_ready: bool,
-    /// Whether stderr is closed, as it is once the process has ended.
-    pub is_over: bool,
+    /// How many of its pipes may still bring a line. Its end closes one after the other.
+    pub open_pipes: usize,
 }
 
 impl Seen {
