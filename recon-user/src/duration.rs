@@ -74,7 +74,7 @@ impl fmt::Display for Ticks {
         let divides = |size: i64| ticks % size == 0 && *ticks != 0;
         match UNITS.iter().find(|(_, _, size)| divides(*size)) {
             Some((name, _, size)) => {
-                (ticks / size).fmt(formatter)?;
+                formatter.write_str(itoa::Buffer::new().format(ticks / size))?;
                 formatter.write_str(name)
             }
             None => formatter.write_str("0s"),

@@ -22,6 +22,18 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(clock_gettime(clock)?.into())
 }
 
+/// The processor time of a process's first thread, without what it waited for a processor: the
+/// first number of `schedstat`, in nanoseconds (Documentation/scheduler/sched-stats.rst).
+///
+/// # Errors
+/// When it has ended.
+pub fn first_thread_cpu_time(pid: u32) -> Result<Duration> {
+    let path = format!("/proc/{pid}/task/{pid}/schedstat");
+    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+    let first = text.split(' ').next().unwrap_or_default();
+    Ok(Duration::from_nanos(first.parse().context(path)?))
+}
+
 /// The processor time of the calling thread, which does not depend on the machine's other load.
 ///
 /// # Errors

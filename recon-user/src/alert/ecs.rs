@@ -4,13 +4,14 @@
 //! never null.
 
 use std::fmt::Display;
-use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
+use super::ip_text::IpText;
 use super::lines::Origin;
 use super::message::Reason;
+use super::time_text::TimeText;
 use crate::rule::Technique;
 use crate::stable_hash::StableHash;
 use crate::stream::Query;
@@ -49,8 +50,8 @@ pub(super) struct EcsEvent<'a> {
     pub(super) outcome: Option<&'static str>,
     pub(super) severity: u8,
     pub(super) sequence: u64,
-    pub(super) start: Timestamp,
-    pub(super) end: Timestamp,
+    pub(super) start: TimeText,
+    pub(super) end: TimeText,
     /// In nanoseconds.
     pub(super) duration: u64,
 }
@@ -72,7 +73,8 @@ impl<'a> EcsEvent<'a> {
         origin: Origin<'_>,
         [start, end]: [Timestamp; 2],
     ) -> Self {
-        let mut event = Self {
+        let (from, to, duration) = times_of(start, end);
+        Self {
             id: AsText(text.id),
             kind: text.kind,
             category: text.category,
@@ -84,21 +86,25 @@ impl<'a> EcsEvent<'a> {
             outcome: None,
             severity: text.severity,
             sequence: origin.sequence,
-            start,
-            end,
-            duration: 0,
-        };
-        event.set_times([start, end]);
-        event
+            start: from,
+            end: to,
+            duration,
+        }
     }
 
     /// Sets when it began and ended, and so how long it took.
     pub(super) fn set_times(&mut self, [start, end]: [Timestamp; 2]) {
-        let nanoseconds = SignedDuration::as_nanos(&end.duration_since(start));
-        (self.start, self.end) = (start, end);
-        // A clock that was set back between the two makes no negative duration.
-        self.duration = u64::try_from(nanoseconds).unwrap_or(0);
+        (self.start, self.end, self.duration) = times_of(start, end);
     }
+}
+
+/// When something began and ended, and its nanoseconds.
+fn times_of(start: Timestamp, end: Timestamp) -> (TimeText, TimeText, u64) {
+    let to = TimeText::of(end);
+    let nanoseconds = SignedDuration::as_nanos(&end.duration_since(start));
+    // A clock that was set back between the two makes no negative duration.
+    let duration = u64::try_from(nanoseconds).unwrap_or(0);
+    (TimeText::of_or(start, (end, to)), to, duration)
 }
 
 /// The program that writes the line.
@@ -119,7 +125,7 @@ impl EcsAgent {
 #[derive(Serialize)]
 pub(super) struct Related {
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) ip: Vec<IpAddr>,
+    pub(super) ip: Vec<IpText>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) user: Vec<String>,
 }

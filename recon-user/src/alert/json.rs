@@ -9,6 +9,7 @@
 //!   processor.
 
 use std::fmt::{self, Display, Write as _};
+use std::mem;
 
 use serde::Serialize;
 use serde::ser::{
@@ -56,15 +57,18 @@ const fn find_escapes(word: u64) -> u64 {
     (find_below(word, b' ') | find_below(quote, 1) | find_below(backslash, 1)) & HIGHEST
 }
 
-/// Whether a text is the same in JSON.
+/// Whether a text is the same in JSON. The last word of a text repeats some of the one before.
 fn is_plain(text: &[u8]) -> bool {
-    let Some(last) = text.last_chunk() else {
-        return !text.iter().any(|&byte| needs_escape(byte));
-    };
-    // The last word repeats some of the one before.
-    let (words, _) = text.as_chunks();
-    let find = |found, word: &[u8; 8]| found | find_escapes(u64::from_ne_bytes(*word));
-    words.iter().fold(find(0, last), find) == 0
+    if let Some(last) = text.last_chunk() {
+        let (words, _) = text.as_chunks();
+        let find = |found, word: &[u8; 8]| found | find_escapes(u64::from_ne_bytes(*word));
+        words.iter().fold(find(0, last), find) == 0
+    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        let [first, last] = [first, last].map(|half| u64::from(u32::from_ne_bytes(*half)));
+        find_escapes((first << u32::BITS) | last) == 0
+    } else {
+        !text.iter().any(|&byte| needs_escape(byte))
+    }
 }
 
 fn write_text(out: &mut Vec<u8>, text: &str) -> Result<()> {
@@ -113,37 +117,53 @@ impl<'a> JsonWriter<'a> {
 
     /// The only member of an object: the name of a variant, and its value.
     fn variant(self, name: &'static str) -> Self {
-        self.out.push(b'{');
-        write_name(self.out, name);
+        write_name(self.out, b'{', name);
         self
     }
 }
 
-#[inline]
-fn write_name(out: &mut Vec<u8>, name: &'static str) {
+/// Writes what comes before the value of a field. Inlined, `name` is a constant, and all of it is
+/// one copy of a known size.
+#[inline(always)]
+fn write_name(out: &mut Vec<u8>, before: u8, name: &'static str) {
+    /// The quotes, the colon, and what comes before them.
+    const AROUND: usize = 4;
+    /// Longer than most.
+    const ROOM: usize = 32;
     debug_assert!(is_plain(name.as_bytes()), "{name}");
-    out.push(b'"');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+    let mut text = [0; ROOM];
+    let length = name.len() + AROUND;
+    if length <= ROOM {
+        text[0] = before;
+        text[1] = b'"';
+        text[2..length - 2].copy_from_slice(name.as_bytes());
+        text[length - 2..length].copy_from_slice(b"\":");
+        out.extend_from_slice(&text[..length]);
+    } else {
+        out.extend_from_slice(&[before, b'"']);
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+    }
 }
 
 impl<'a> Members<'a> {
+    /// What to write before the next one.
     #[inline]
-    fn begin(&mut self) {
-        self.out.push(self.before);
-        self.before = b',';
+    const fn begin(&mut self) -> u8 {
+        mem::replace(&mut self.before, b',')
     }
 
     #[inline]
     fn item(&mut self, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.begin();
+        let before = self.begin();
+        self.out.push(before);
         value.serialize(JsonWriter { out: self.out })
     }
 
-    #[inline]
+    #[inline(always)]
     fn field(&mut self, name: &'static str, value: &(impl Serialize + ?Sized)) -> Result<()> {
-        self.begin();
-        write_name(self.out, name);
+        let before = self.begin();
+        write_name(self.out, before, name);
         value.serialize(JsonWriter { out: self.out })
     }
 
@@ -297,7 +317,7 @@ macro_rules! members {
                 type Ok = ();
                 type Error = Error;
 
-                #[inline]
+                #[inline(always)]
                 fn $add<T: Serialize + ?Sized>(
                     &mut self,
                     $($name: $type,)?
@@ -329,7 +349,8 @@ impl SerializeMap for Members<'_> {
 
     /// A key may be any text, and nothing else.
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
-        self.begin();
+        let before = self.begin();
+        self.out.push(before);
         let begin = self.out.len();
         key.serialize(JsonWriter { out: self.out })?;
         match self.out.get(begin) {

@@ -31,11 +31,13 @@ impl Display for Message<'_> {
         match *self {
             Self::Finding(finding, who) => {
                 let is_over = finding.phase == Phase::Ended;
-                let ended = if is_over { " ended" } else { "" };
-                write!(to, "{}{ended}: ", finding.query.id())?;
+                let ended = if is_over { " ended: " } else { ": " };
+                write_all(to, [finding.query.id(), ended])?;
                 write_sentence(to, finding, who)?;
                 match &finding.query.plan().stake {
-                    Some(stake) if !is_over && !found_nothing(finding) => write!(to, " - {stake}"),
+                    Some(stake) if !is_over && !found_nothing(finding) => {
+                        write_all(to, [" - ", stake])
+                    }
                     _ => Ok(()),
                 }
             }
@@ -118,8 +120,8 @@ fn write_ends(to: &mut Formatter<'_>, finding: &Finding, who: &[Process]) -> fmt
             (None, None) => to.write_str("this host")?,
         }
         match (finding.query.measure, remote) {
-            (Measure::Count, Some(remote)) => write!(to, " to {remote}")?,
-            (_, Some(remote)) => write_on(to, &remote)?,
+            (Measure::Count, Some(remote)) => write_all(to, [" to ", remote.as_str()])?,
+            (_, Some(remote)) => write_all(to, [" on ", remote.as_str()])?,
             (_, None) if finding.port.is_none() => {}
             (_, None) => to.write_str(" on")?,
         }
@@ -128,23 +130,21 @@ fn write_ends(to: &mut Formatter<'_>, finding: &Finding, who: &[Process]) -> fmt
             (Some(remote), _) => remote.fmt(to)?,
             (None, Some(first)) => to.write_str(&finding.network_size().text(first))?,
             (None, None) => match finding.sources {
-                Some(sources) => write!(to, "{sources} remotes")?,
+                Some(sources) => write_number(to, sources, " remotes")?,
                 None => to.write_str("several remotes")?,
             },
         }
         if let Some(local) = local {
-            write_on(to, &local)?;
+            write_all(to, [" on ", local.as_str()])?;
         }
     }
     match finding.port {
-        Some(port) => write!(to, " port {port}"),
+        Some(port) => {
+            to.write_str(" port ")?;
+            write_number(to, port, "")
+        }
         None => Ok(()),
     }
-}
-
-fn write_on(to: &mut Formatter<'_>, address: &IpText) -> fmt::Result {
-    to.write_str(" on ")?;
-    address.fmt(to)
 }
 
 /// What is counted, in the plural.
@@ -166,12 +166,14 @@ pub(crate) fn unit(finding: &Finding) -> impl Display {
 
 fn write_measured(to: &mut Formatter<'_>, finding: &Finding) -> fmt::Result {
     let query = &finding.query;
-    finding.count.fmt(to)?;
-    to.write_str(" ")?;
+    write_number(to, finding.count, " ")?;
     unit(finding).fmt(to)?;
     match query.threshold() {
         0 => {}
-        threshold => write!(to, ", over {threshold}")?,
+        threshold => {
+            to.write_str(", over ")?;
+            write_number(to, threshold, "")?;
+        }
     }
     to.write_str(" in ")?;
     Ticks::of(query.window()).fmt(to)
@@ -213,12 +215,28 @@ fn write_outcomes(to: &mut Formatter<'_>, outcomes: &Outcomes) -> fmt::Result {
     }
     // Ports, each on its local address: a reader must not take them for connections.
     let targets = accepted + refused + half_open + silent;
-    let s = if targets == 1 { "" } else { "s" };
-    write!(
-        to,
-        "of {targets} target{s} {accepted} accepted, {half_open} half-open, {refused} refused, {silent} not answered{}",
-        served(*silent_with_listener)
-    )
+    let targets_unit = if targets == 1 {
+        " target "
+    } else {
+        " targets "
+    };
+    to.write_str("of ")?;
+    write_number(to, targets, targets_unit)?;
+    write_number(to, *accepted, " accepted, ")?;
+    write_number(to, *half_open, " half-open, ")?;
+    write_number(to, *refused, " refused, ")?;
+    write_number(to, *silent, " not answered")?;
+    served(*silent_with_listener).fmt(to)
+}
+
+/// Texts one after the other. A format takes several times as long.
+fn write_all<const N: usize>(to: &mut Formatter<'_>, texts: [&str; N]) -> fmt::Result {
+    texts.iter().try_for_each(|text| to.write_str(text))
+}
+
+/// A number and what follows it.
+fn write_number(to: &mut Formatter<'_>, number: impl itoa::Integer, then: &str) -> fmt::Result {
+    write_all(to, [itoa::Buffer::new().format(number), then])
 }
 
 /// Items with commas between them.

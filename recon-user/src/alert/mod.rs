@@ -22,6 +22,7 @@ mod ocsf;
 mod own;
 mod parts;
 mod prepared;
+mod time_text;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -46,6 +47,7 @@ pub(crate) use message::unit;
 use message::{Message, Reason};
 use own::{EcsColumns, LeftOutSource, Recon, SignalNames};
 use parts::{Alert, AlertEnds, AlertHead, AlertTail};
+use time_text::TimeText;
 
 /// `recon.phase` of suppressed findings.
 const SUPPRESSED: &str = "left_out";
@@ -65,7 +67,7 @@ fn suppressed_alert<'a>(
 ) -> Alert<'a> {
     let mut alert = finding_alert(first, origin, who);
     let (head, recon) = (&mut alert.head, &mut alert.tail.recon);
-    head.timestamp = suppressed.at;
+    head.timestamp = TimeText::of(suppressed.at);
     head.message = AsText(Message::Suppressed(first, suppressed, who));
     head.event.action = SUPPRESSED;
     head.event.reason = AsText(Reason::Suppressed(suppressed));
@@ -108,18 +110,23 @@ fn finding_alert<'a>(finding: &'a Finding, origin: Origin<'a>, who: &'a [Process
     } else {
         (remote_end(None), EcsEndpoint::new(local_text, finding.port))
     };
+    let event = event(finding, origin);
     // The remote and the local address are of the same family.
     let family = remote.or(local);
     Alert {
         head: AlertHead {
-            timestamp: finding.at,
+            timestamp: TimeText::of_or(finding.at, (finding.end, event.end)),
             message: AsText(Message::Finding(finding, who)),
             ecs: Ecs::FOLLOWED,
-            event: event(finding, origin),
+            event,
         },
         query: &finding.query,
         ends: AlertEnds {
-            related: related(finding, who),
+            related: related(
+                finding,
+                [remote.zip(remote_text), local.zip(local_text)],
+                who,
+            ),
             source,
             destination,
             network: NetworkFields {
@@ -174,13 +181,18 @@ fn outcome(of: &Outcomes) -> &'static str {
     }
 }
 
-/// Each address and user once.
-fn related(finding: &Finding, who: &[Process]) -> Related {
-    let ends = finding.remote.iter().chain(&finding.local);
-    let all = ends.chain(&finding.remotes).chain(&finding.locals);
-    let mut ip: Vec<_> = all.map(|address| address.to_ip()).collect();
-    ip.sort_unstable();
-    ip.dedup();
+/// Each address and user once. `ends` are the remote and the local address, whose texts are known.
+fn related(finding: &Finding, ends: [Option<(IpAddr, IpText)>; 2], who: &[Process]) -> Related {
+    let seen = finding.remotes.iter().chain(&finding.locals);
+    let known = ends.iter().flatten().map(|&(address, _)| address);
+    let mut addresses: Vec<_> = known.chain(seen.map(|it| it.to_ip())).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let text = |address| {
+        let known = ends.iter().flatten().find(|(known, _)| *known == address);
+        known.map_or_else(|| IpText::of(address), |&(_, text)| text)
+    };
+    let ip = addresses.into_iter().map(text);
     let users = who.iter().filter_map(|process| {
         let user = process.user?;
         Some((user, process.user_name.as_deref()))
@@ -193,7 +205,10 @@ fn related(finding: &Finding, who: &[Process]) -> Related {
     }
     // A user may have a name in one process and none in another.
     user.dedup();
-    Related { ip, user }
+    Related {
+        ip: ip.collect(),
+        user,
+    }
 }
 
 /// What identifies something of that host among those of all hosts: `event.id` of an incident.

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -16,6 +15,7 @@ use super::lines::Origin;
 use super::message::Message;
 use super::own::Recon;
 use super::prepared::{HostFields, ObserverFields, Prepared, RuleFields, add_members};
+use super::time_text::TimeText;
 use crate::stream::Query;
 
 /// An alert about findings. Between its parts is what [`super::prepared`] has.
@@ -83,7 +83,7 @@ impl Alert<'_> {
 #[derive(Serialize)]
 pub(super) struct AlertHead<'a> {
     #[serde(rename = "@timestamp")]
-    pub(super) timestamp: Timestamp,
+    pub(super) timestamp: TimeText,
     pub(super) message: AsText<Message<'a>>,
     pub(super) ecs: Ecs,
     pub(super) event: EcsEvent<'a>,

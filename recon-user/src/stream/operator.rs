@@ -175,8 +175,13 @@ fn operator(aggregate: &Aggregate, is_threshold: bool) -> AggregateOperator {
 /// The name that alerts show as `recon.measure`: that of the column, for an aggregate of the
 /// query's own.
 pub(crate) fn measure_name(plan: &Plan) -> &str {
-    let measured = plan.threshold.map(|threshold| threshold.aggregate);
-    match (measure(plan), measured) {
+    name_measure(plan, measure(plan))
+}
+
+/// The same, if what the plan measures is known.
+pub(crate) fn name_measure(plan: &Plan, measured: Measure) -> &str {
+    let threshold = plan.threshold.map(|threshold| threshold.aggregate);
+    match (measured, threshold) {
         (Measure::Other, Some(position)) => &plan.aggregates[position].outputs[0].name,
         (measure, _) => measure.name(),
     }

@@ -13,7 +13,7 @@ use super::fields::fields;
 use super::filter::{Condition, Filter, ProcessFilter, conjuncts, port_of};
 use super::identity::state_identity;
 use super::key::{KeyColumn, KeyPlan};
-use super::operator::{AggregatePlan, Measure, measure, measure_name, rule_id};
+use super::operator::{AggregatePlan, Measure, measure, name_measure, rule_id};
 use crate::kql::eval::Columns;
 use crate::kql::{Field, Plan, Severity};
 use crate::row::{Row, RowKey, SignalSet, port_column, table};
@@ -157,7 +157,7 @@ impl Query {
     /// The name that alerts show as `recon.measure`.
     #[must_use]
     pub fn measure_name(&self) -> &str {
-        measure_name(self.plan())
+        name_measure(self.plan(), self.measure)
     }
 
     /// Whether it reads more of the process behind a row than its id.

@@ -20,7 +20,7 @@ use recon_tests::lab::{HOST, HOST_LINK};
 use recon_tests::nats_server;
 use recon_tests::process::run;
 use recon_tests::scrape::{Address, Scraper};
-use recon_tests::usage::Meter;
+use recon_tests::usage::{Meter, first_thread_cpu_time};
 use recon_tests::{Agent, Lab, Sender};
 use serde_json::Value;
 
@@ -121,7 +121,7 @@ impl Measured {
 }
 
 /// A poll with scans, and an alert, with sinks of all kinds and without any.
-fn sinks(agent: &Path) -> Result<[Row; 2]> {
+fn sinks(agent: &Path) -> Result<[Row; 3]> {
     let lab = Lab::new()?;
     let sender = lab.sender()?;
     let nats = nats_server::installed();
@@ -131,6 +131,7 @@ fn sinks(agent: &Path) -> Result<[Row; 2]> {
     };
     let mut rows = [
         Row::new(&format!("a poll with scans, {all}"), UNIT),
+        Row::new("processor time of the thread that polls, a poll", UNIT),
         Row::new(
             &format!("an alert and its rows, {all}, processor time"),
             UNIT,
@@ -148,9 +149,13 @@ fn sinks(agent: &Path) -> Result<[Row; 2]> {
             fs::write(&settings, format!("{UNLIMITED}{tables}"))?;
             let options = ["--config", settings.to_str().context("a path")?];
             let measured = Measured::start(&lab, agent, folder.path(), &options)?;
-            let meter = Meter::start(measured.agent.pid())?;
+            let pid = measured.agent.pid();
+            let (meter, polling) = (Meter::start(pid)?, first_thread_cpu_time(pid)?);
+            let polled = measured.count(&lab, "recon_polls_total")?;
             scan(&lab, &measured, &sender)?;
             let spent = meter.spent()?;
+            let polling = first_thread_cpu_time(pid)?.saturating_sub(polling);
+            let polled = measured.count(&lab, "recon_polls_total")? - polled;
             let count = |name| measured.count(&lab, name);
             let seconds = count("recon_poll_duration_seconds_sum")?;
             let polls = count("recon_poll_duration_seconds_count")?;
@@ -162,10 +167,11 @@ fn sinks(agent: &Path) -> Result<[Row; 2]> {
             if with && nats.is_some() {
                 let stored = count(&format!("recon_sink_written_lines_total{{sink=\"{BUS}\"}}"))?;
                 ensure!(stored >= alerts, "NATS has {stored} lines, {alerts} alerts");
-                rows[1].note("NATS has stored", "lines an alert", stored / alerts);
+                rows[2].note("NATS has stored", "lines an alert", stored / alerts);
             }
             rows[0].push(with, seconds * 1e6 / polls);
-            rows[1].push(with, spent.as_secs_f64() * 1e6 / alerts);
+            rows[1].push(with, polling.as_secs_f64() * 1e6 / polled);
+            rows[2].push(with, spent.as_secs_f64() * 1e6 / alerts);
             rows[0].note("alerts", "a poll", alerts / polls);
             measured.stop()?;
         }
