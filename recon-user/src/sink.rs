@@ -6,6 +6,7 @@
 //! | module | does |
 //! |---|---|
 //! | `queue` | the bounded queue of a sink, and what became of its lines |
+//! | `shared_lines` | lines that all sinks share, and that one of their threads formats |
 //! | `gathered` | lines before sinks get them: of a poll, or of a part of it |
 //! | `worker` | the thread: takes lines from the queue, counts, tries again |
 //! | `target`, `whole_lines` | what it writes to; stdout and stderr |
@@ -57,6 +58,7 @@ mod probe;
 mod queue;
 mod report;
 mod secret_file;
+mod shared_lines;
 mod stream_peer;
 mod syslog;
 mod target;
@@ -90,6 +92,7 @@ pub use queue::Written;
 use queue::{Counts, Work};
 pub(crate) use queue::{LineQueue, WAITING_ALERTS, WAITING_ROWS};
 use report::{OverflowWatch, Reporter, Unwritten};
+pub(crate) use shared_lines::SharedLines;
 use target::{StreamTarget, Target};
 pub(crate) use tls::TlsFiles;
 use worker::Worker;

@@ -2,10 +2,11 @@
 //!
 //! In: lines of alerts, rows. Out: stdout and files; at the end, the numbers of lines written and
 //! dropped.
-//! The decision held here: the rows of a poll are written in batches, since there may be a hundred
+//! The decision held here: the rows of a poll are handed on in batches, since there may be a hundred
 //! thousand; its alerts together, since to wake the threads of all sinks costs more than a line.
 
 mod counted;
+mod gathered_rows;
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -14,10 +15,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 
+use self::gathered_rows::GatheredRows;
 use super::output_files;
 use super::route::{NamedRoute, Route, open_sinks};
 use crate::cli::RunOptions;
-use crate::row::{Row, json};
+use crate::row::Row;
 use crate::service::SinkStatus;
 use crate::settings::Settings;
 use crate::sink::{
@@ -62,7 +64,7 @@ pub(super) struct AgentOutput {
     /// The sinks of the settings.
     named: Vec<NamedRoute>,
     /// Rows and alerts that are not handed on.
-    gathered_rows: GatheredLines,
+    gathered_rows: GatheredRows,
     gathered_alerts: GatheredLines,
 }
 
@@ -160,7 +162,7 @@ impl AgentOutput {
             alert_file: None,
             events: events.transpose()?,
             named: Vec::new(),
-            gathered_rows: GatheredLines::default(),
+            gathered_rows: GatheredRows::default(),
             gathered_alerts: GatheredLines::default(),
         })
     }
@@ -245,10 +247,7 @@ impl AgentOutput {
         if !self.has_rows() {
             return;
         }
-        let rows = &mut self.gathered_rows;
-        if let Err(error) = rows.add_written(|bytes| json::write(row, bytes)) {
-            tracing::error!("can't write a row: {error}");
-        }
+        self.gathered_rows.add(row);
         if self.gathered_rows.is_full() {
             self.end_rows();
         }
@@ -256,23 +255,18 @@ impl AgentOutput {
 
     /// Writes that the counts of a poll are a lower bound, if rows are requested.
     pub(super) fn loss(&mut self, time: Timestamp, device: &str, events: u64) {
-        if !self.has_rows() {
-            return;
-        }
-        let rows = &mut self.gathered_rows;
-        let written = rows.add_written(|bytes| json::write_loss(time, device, events, bytes));
-        if let Err(error) = written {
-            tracing::error!("can't write a loss: {error}");
+        if self.has_rows() {
+            self.gathered_rows.add_loss(time, device, events);
         }
     }
 
     /// Hands on the rows so far: a poll ends, or a batch is full.
     pub(super) fn end_rows(&mut self) {
-        let Some((bytes, lines)) = self.gathered_rows.take() else {
+        let Some((rows, lines)) = self.gathered_rows.take() else {
             return;
         };
-        for rows in self.routes().filter_map(|route| route.rows.as_mut()) {
-            rows.write_lines(bytes.clone(), lines);
+        for queue in self.routes().filter_map(|route| route.rows.as_mut()) {
+            queue.write_lines(rows.clone(), lines);
         }
     }
 

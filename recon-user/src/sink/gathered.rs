@@ -22,31 +22,11 @@ pub struct GatheredLines {
 impl GatheredLines {
     /// Adds a line with its line feed.
     pub fn add(&mut self, line: &[u8]) {
-        self.make_room();
-        self.bytes.extend_from_slice(line);
-        self.lines += 1;
-    }
-
-    /// Takes memory for as many lines as are handed on together.
-    fn make_room(&mut self) {
         if self.bytes.capacity() == 0 {
             self.bytes.reserve_exact(FULL + LAST_LINE);
         }
-    }
-
-    /// Adds the line that `write` appends, or nothing if that fails.
-    pub(crate) fn add_written<E>(
-        &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.make_room();
-        let before = self.bytes.len();
-        let written = write(&mut self.bytes);
-        match written {
-            Ok(()) => self.lines += 1,
-            Err(_) => self.bytes.truncate(before),
-        }
-        written
+        self.bytes.extend_from_slice(line);
+        self.lines += 1;
     }
 
     /// Whether it is time to take them.
@@ -72,20 +52,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_fails_leaves_nothing() {
+    fn lines_are_taken_together() {
         let mut gathered = GatheredLines::default();
         assert_eq!(gathered.take(), None);
         gathered.add(b"first\n");
-        let failed = gathered.add_written(|bytes| {
-            bytes.extend_from_slice(b"half a li");
-            Err(())
-        });
-        assert_eq!(failed, Err(()));
-        let added = gathered.add_written(|bytes| {
-            bytes.extend_from_slice(b"second\n");
-            Ok::<_, ()>(())
-        });
-        assert_eq!(added, Ok(()));
+        gathered.add(b"second\n");
         assert_eq!(
             gathered.take(),
             Some((Bytes::from_static(b"first\nsecond\n"), 2))

@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 
 use bytes::Bytes;
 
+use super::shared_lines::SharedLines;
+
 /// How many rows may wait for a slow disk: some 64 MiB.
 pub(crate) const WAITING_ROWS: u64 = 1 << 17;
 /// How many alerts may: some 2 KiB each.
@@ -101,11 +103,32 @@ impl Counts {
 #[derive(Debug)]
 pub(super) enum Work {
     /// Write these lines.
-    Lines(LineBatch),
+    Lines(QueuedLines),
     /// Open the file again.
     Reopen,
     /// Say that everything before is written.
     Report(SyncSender<()>),
+}
+
+/// Whole lines in a queue.
+#[derive(Debug)]
+pub(super) struct QueuedLines {
+    text: SharedLines,
+    lines: u64,
+    is_other: bool,
+    counts: Arc<Counts>,
+}
+
+impl QueuedLines {
+    /// Formats them, unless another sink's thread has.
+    pub(super) fn format(self) -> LineBatch {
+        LineBatch {
+            bytes: self.text.bytes(),
+            lines: self.lines,
+            is_other: self.is_other,
+            counts: self.counts,
+        }
+    }
 }
 
 /// Whole lines that are written together.
@@ -152,14 +175,14 @@ impl LineQueue {
     }
 
     /// Queues that many lines, or counts them as dropped. Returns whether they are queued. Others
-    /// may hold the same bytes.
-    pub(crate) fn write_lines(&mut self, bytes: impl Into<Bytes>, lines: u64) -> bool {
+    /// may hold the same ones.
+    pub(crate) fn write_lines(&mut self, text: impl Into<SharedLines>, lines: u64) -> bool {
         self.lines += lines;
         let counts = &self.counts;
         let is_queued = counts.waiting() < self.limit && {
             counts.waiting.fetch_add(lines, Ordering::Relaxed);
-            let batch = LineBatch {
-                bytes: bytes.into(),
+            let batch = QueuedLines {
+                text: text.into(),
                 lines,
                 is_other: self.is_other,
                 counts: Arc::clone(counts),

@@ -308,7 +308,7 @@ fn a_line_that_is_too_large_costs_itself() {
     );
     let mut rows = sink.another_queue(WAITING_ALERTS);
     let large = "x".repeat(8 << 20);
-    rows.write_lines(format!("1\n{large}\n3\n"), 3);
+    rows.write_lines(format!("1\n{large}\n3\n").into_bytes(), 3);
     reader
         .set_read_timeout(Some(Duration::from_secs(10)))
         .expect("a socket");

@@ -98,7 +98,7 @@ impl Worker {
 
     fn begin(&mut self, work: Work, queue: &Receiver<Work>) -> Then {
         match work {
-            Work::Lines(batch) => return self.write(&batch),
+            Work::Lines(lines) => return self.write(&lines.format()),
             Work::Reopen => {
                 let then = self.commit(queue);
                 self.state.is_reopening.store(false, Ordering::Relaxed);
@@ -245,8 +245,8 @@ impl Worker {
                 && let Ok(work) = queue.try_recv()
             {
                 match work {
-                    Work::Lines(batch) => {
-                        self.write(&batch);
+                    Work::Lines(lines) => {
+                        self.write(&lines.format());
                     }
                     Work::Report(written) => self.reports.push(written),
                     // It has no file.
