@@ -18,6 +18,8 @@ mod inbound;
 mod kernel;
 #[path = "program_runs/mangle.rs"]
 mod mangle;
+#[path = "program_runs/media.rs"]
+mod media;
 #[path = "program_runs/model.rs"]
 mod model;
 #[path = "program_runs/outbound.rs"]

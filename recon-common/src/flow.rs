@@ -167,6 +167,14 @@ pub const fn sender_slot(slot: u32, port: u16) -> u32 {
     (slot + port as u32) & (FLOW_SLOTS - 1)
 }
 
+/// The slot beside that of a flow which [`Flow::may_control_media`], in which its media are
+/// remembered, with the same fingerprint; and the other way round.
+#[inline(always)]
+#[must_use]
+pub const fn media_slot(slot: u32) -> u32 {
+    slot ^ FLOW_SLOTS >> 2
+}
+
 /// The bit beside a fingerprint that says that this host has answered the flow.
 pub const ANSWERED: u32 = 1 << 31;
 
@@ -210,36 +218,38 @@ impl Flow {
         }
     }
 
-    /// The flow whose media (RTP) this one may carry control packets (RTCP) for: media go from an
-    /// even port to an even one, and their control packets between the next ones (RFC 3550, 11).
+    /// Whether it may carry the control packets (RTCP) of media (RTP): media go from an even port
+    /// to an even one, and their control packets between the next ones (RFC 3550, 11).
     #[inline(always)]
     #[must_use]
-    pub const fn media(&self) -> Option<Self> {
-        if self.remote_port & self.local_port & 1 == 0 {
-            return None;
-        }
-        Some(Self {
-            remote_port: self.remote_port - 1,
-            local_port: self.local_port - 1,
-            ..*self
-        })
+    pub const fn may_control_media(&self) -> bool {
+        self.remote_port & self.local_port & 1 != 0
     }
 
     /// Slot and fingerprint of the flow under secrets that an outsider can't know, so that nobody
     /// can choose flows that share a slot. The fingerprint is never 0, which marks an empty slot,
-    /// and leaves the highest bit for [`ANSWERED`].
+    /// and leaves the highest bit for [`ANSWERED`]. A flow between odd ports has the hash of the one
+    /// between the ports before, and a slot of its own beside it: another hash would keep both
+    /// flows' words on the stack of a program that has little.
     #[inline(always)]
     #[must_use]
     pub const fn fingerprint(&self, secrets: &HashSecrets) -> (u32, u32) {
-        let ports = (self.remote_port as u32) << u16::BITS | self.local_port as u32;
+        let controls = self.may_control_media() as u16;
+        let [remote_port, local_port] = [self.remote_port - controls, self.local_port - controls];
+        let ports = (remote_port as u32) << u16::BITS | local_port as u32;
         let last = pair_words(ports, self.protocol as u32);
         let sum = secrets
             .sum_remote(self.remote.pairs())
             .wrapping_add(secrets.sum_rest(self.local.pairs(), last));
         let hash = secrets.finish(sum);
         let fingerprint = (hash >> 32) as u32 & !ANSWERED;
+        let slot = hash as u32 & (FLOW_SLOTS - 1);
         (
-            hash as u32 & (FLOW_SLOTS - 1),
+            if controls == 0 {
+                slot
+            } else {
+                media_slot(slot)
+            },
             if fingerprint == 0 { 1 } else { fingerprint },
         )
     }
@@ -264,22 +274,27 @@ mod tests {
 
     #[test]
     fn control_packets_go_between_the_ports_after_those_of_media() {
-        let flow = |remote_port, local_port| Flow {
+        let flow = |(remote_port, local_port)| Flow {
             remote: Address::v4([198, 51, 100, 7]),
             local: Address::v4([203, 0, 113, 1]),
             remote_port,
             local_port,
             protocol: ip_protocol::UDP,
         };
-        for ((remote_port, local_port), media) in [
+        for (ports, media) in [
             ((30_001, 16_385), Some((30_000, 16_384))),
             ((u16::MAX, 1), Some((u16::MAX - 1, 0))),
             ((30_000, 16_385), None),
             ((30_001, 16_384), None),
             ((0, 0), None),
         ] {
-            let expected = media.map(|(remote_port, local_port)| flow(remote_port, local_port));
-            assert_eq!(flow(remote_port, local_port).media(), expected);
+            assert_eq!(flow(ports).may_control_media(), media.is_some());
+            let (slot, fingerprint) = flow(ports).fingerprint(&SECRETS);
+            assert_ne!(slot, media_slot(slot));
+            if let Some(media) = media {
+                let expected = (media_slot(slot), fingerprint);
+                assert_eq!(flow(media).fingerprint(&SECRETS), expected, "{ports:?}");
+            }
         }
     }
 
@@ -320,6 +335,8 @@ mod tests {
         let marks = [
             own,
             (accepted_slot(own.0), own.1),
+            (media_slot(own.0), own.1),
+            (accepted_slot(media_slot(own.0)), own.1),
             end,
             (sender_slot(end.0, 22), end.1),
             (sender_slot(end.0, u16::MAX), end.1),
@@ -333,7 +350,11 @@ mod tests {
         };
         assert_eq!(elsewhere.remote_end(), flow.remote_end());
         for slot in 0..FLOW_SLOTS {
-            let beside = [accepted_slot(slot), sender_slot(slot, u16::MAX)];
+            let beside = [
+                accepted_slot(slot),
+                media_slot(slot),
+                sender_slot(slot, u16::MAX),
+            ];
             assert!(beside.into_iter().all(|slot| slot < FLOW_SLOTS));
         }
     }

@@ -18,6 +18,10 @@
 //! needed: a name server that this host has asked must not scan it unseen from port 53.
 //! Only what this host began is excused: a flow that a remote began stays the remote's traffic
 //! however often this host answers, or a flood of a service that answers would be invisible.
+//! The control packets of media, to which many hosts do not listen, are what the media's flow makes
+//! of them: answers if this host sent the first of the media, else part of the session that it has
+//! answered. So they go between the ports after those of the media. A peer whose translator gives
+//! them another port, or which sends them before its media are answered, is not excused.
 //! A remote's answer counts on a flow on which this host has sent; without that it is a stray one,
 //! which no rule on scans reads: backscatter, or a flood. So is a reset on a connection that recon
 //! does not know. The first datagram of such a flow is an answer, later
@@ -54,7 +58,8 @@ pub enum Observation {
     Query(Nothing),
     /// A datagram: counts unless this host began its flow. The first one of such a flow is a reply.
     Unsolicited(Signal),
-    /// This host refuses a datagram: counts unless that was a late reply to this host.
+    /// This host refuses a datagram: counts unless that was a late reply to this host, or a control
+    /// packet of media.
     Refusal(Nothing),
     /// A FIN+ACK: counts unless the connection exists or existed.
     Unconnected(Nothing),
@@ -129,6 +134,9 @@ pub enum Sent {
 pub trait FlowMarks: Sized {
     /// What is remembered of a guest that accepted it: whether it was reached.
     fn accepted(&self) -> Self;
+    /// What is remembered of the media whose control packets the flow may carry, if it is one that
+    /// [`Flow::may_control_media`].
+    fn media(&self) -> Self;
     /// Expects answers. Returns whether none were expected before.
     fn expect_answers(&self) -> bool;
     /// Whether answers are expected.
@@ -176,18 +184,27 @@ impl Observation {
                 if marks.was_answered() {
                     return Some(Signal::SessionDatagram);
                 }
-                if !marks.was_reached()
-                    && (state.awaits_datagram(flow) || controls_sent_media(flow, state))
-                {
+                if !marks.was_reached() {
+                    let media = media_of(flow, &marks);
                     // Later datagrams of the flow cost one look at its marks.
-                    marks.mark_reached();
-                    marks.expect_answers();
-                    return None;
+                    if media == Some(Sent::Answers) {
+                        marks.mark_reached();
+                        marks.mark_sent();
+                        return Some(Signal::SessionDatagram);
+                    }
+                    if media == Some(Sent::Begins) || state.awaits_datagram(flow) {
+                        marks.mark_reached();
+                        marks.expect_answers();
+                        return None;
+                    }
                 }
                 mark_begun(flow, state, &marks);
                 Some(signal)
             }
-            Self::Refusal(NONE) => (!marks.expects_answers()).then_some(Signal::RefusedIcmp),
+            Self::Refusal(NONE) => {
+                let is_excused = marks.expects_answers() || media_of(flow, &marks).is_some();
+                (!is_excused).then_some(Signal::RefusedIcmp)
+            }
             Self::Unconnected(NONE) => {
                 if flow.looks_like_answer() || marks.expects_answers() {
                     return None;
@@ -283,12 +300,18 @@ fn unless_connected(
     Some(signal)
 }
 
-/// Whether the flow may carry control packets for media that this host was the first to send. Many
-/// hosts do not listen for them.
+/// What this host has done on the flow of the media whose control packets the flow may carry.
 #[inline(always)]
-fn controls_sent_media(flow: &Flow, state: &impl FlowState) -> bool {
-    flow.media()
-        .is_some_and(|media| state.marks(&media).expects_answers())
+fn media_of(flow: &Flow, marks: &impl FlowMarks) -> Option<Sent> {
+    if !flow.may_control_media() {
+        return None;
+    }
+    let media = marks.media();
+    if media.expects_answers() {
+        Some(Sent::Begins)
+    } else {
+        media.was_answered().then_some(Sent::Answers)
+    }
 }
 
 /// Remembers that the remote began this flow of datagrams, and that what this host sends to its

@@ -23,7 +23,7 @@ use aya_ebpf::helpers::{
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
-use recon_common::flow::{ANSWERED, FLOW_SLOTS, accepted_slot, sender_slot};
+use recon_common::flow::{ANSWERED, FLOW_SLOTS, accepted_slot, media_slot, sender_slot};
 use recon_common::protocol::ip_protocol;
 use recon_common::protocol::linux::{AF_INET, AF_INET6, TCP_LISTEN};
 use recon_common::{Flow, FlowMarks, FlowState, Sent};
@@ -205,6 +205,11 @@ impl FlowMarks for KernelMarks {
     #[inline(always)]
     fn accepted(&self) -> Self {
         Self::at(accepted_slot(self.number), self.fingerprint)
+    }
+
+    #[inline(always)]
+    fn media(&self) -> Self {
+        Self::at(media_slot(self.number), self.fingerprint)
     }
 
     #[inline(always)]

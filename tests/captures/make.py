@@ -268,12 +268,13 @@ def write_quiet_clients():
                  datagram(SERVER, HOST, (443, 44_000 + i), b"\xc0" + bytes(199))] * 2
     write("quiet-quic", pcap(spread(quic, 0.2)))
     call = [datagram(HOST, CLIENT, (5060, 5060), b"INVITE sip:a"), datagram(CLIENT, HOST, (5060, 5060), b"SIP/2.0 200")]
-    for call_number in range(6):
+    for call_number in range(30):
         media = 16_384 + 4 * call_number
-        for i in range(60):
+        for i in range(12):
             call += [datagram(CLIENT, HOST, (30_000 + media, media), b"\x80" + bytes(171)),
                      datagram(HOST, CLIENT, (media, 30_000 + media), b"\x80" + bytes(171))]
-        call.append(datagram(CLIENT, HOST, (30_001 + media, media + 1), b"\x80\xc8" + bytes(26)))
+        control = datagram(CLIENT, HOST, (30_001 + media, media + 1), b"\x80\xc8" + bytes(26))
+        call += [control, unreachable(control)]
     write("quiet-voip", pcap(spread(call, 0.02)))
     host_first = [datagram(CLIENT, HOST, (5060, 5060), b"INVITE sip:a"), datagram(HOST, CLIENT, (5060, 5060), b"SIP/2.0 200")]
     for call_number in range(60):

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
-use recon_common::flow::accepted_slot;
+use recon_common::flow::{accepted_slot, media_slot};
 use recon_common::{
     Address, Direction, Flow, FlowMarks, FlowState, FrameClass, HashSecrets, Key, Packet, Sent,
     Signal, Tool, parse,
@@ -166,6 +166,14 @@ impl FlowMarks for ModelMarks<'_> {
         let (slot, fingerprint) = self.flow;
         Self {
             flow: (accepted_slot(slot), fingerprint),
+            ..*self
+        }
+    }
+
+    fn media(&self) -> Self {
+        let (slot, fingerprint) = self.flow;
+        Self {
+            flow: (media_slot(slot), fingerprint),
             ..*self
         }
     }

@@ -168,12 +168,6 @@ impl Evidence {
         self.accepted_first.is_some_and(is_earlier)
     }
 
-    /// Whether an attempt on that target succeeded.
-    pub(super) fn has_success(&self, target: Target) -> bool {
-        let contact = self.targets.get(target);
-        contact.is_some_and(|contact| contact.outcome.is_success())
-    }
-
     pub(super) fn has_target(&self, target: Target) -> bool {
         self.targets.get(target).is_some()
     }

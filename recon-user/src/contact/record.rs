@@ -2,11 +2,8 @@
 //!
 //! In: an attempt with its outcome. Out: a [`Settled`] row, if it counts as an attempt, and which
 //! verdicts have changed.
-//! The decisions held here:
-//! - What is refused or ignored on a target that was accepted before is no attempt: a service that
-//!   restarts does not make its clients scanners.
-//! - What is refused or ignored on the port after one of UDP that answered is no attempt either, if
-//!   that one is even: these are media and their control packets.
+//! The decision held here: what is refused or ignored on a target that was accepted before is no
+//! attempt: a service that restarts does not make its clients scanners.
 
 use std::collections::HashSet;
 
@@ -19,7 +16,6 @@ use super::hour::ContactHour;
 use super::inbound::Tried;
 use super::ledger::{AddedResult, Ledger};
 use super::outcomes::Outcome;
-use super::targets::Target;
 use crate::address::first_neighbour;
 use crate::row::Standing;
 use crate::seed::Secrets;
@@ -48,22 +44,6 @@ impl ChangedStandings {
 }
 
 impl OutcomeRecorder<'_> {
-    /// Whether a datagram to that target is a media control packet (RTCP): media (RTP) goes to an
-    /// even port, and its control packets to the next one (RFC 3550, 11), where many hosts do not
-    /// listen.
-    fn is_media_control(&self, remote: Address, target: Target) -> bool {
-        let media = Target {
-            port: target.port & !1,
-            ..target
-        };
-        target.is_udp
-            && media != target
-            && self
-                .remotes
-                .get(remote)
-                .is_some_and(|evidence| evidence.has_success(media))
-    }
-
     pub(super) fn record_outcome(&mut self, tried: &Tried, result: TargetResult, arrival: Arrival) {
         let TargetResult {
             target,
@@ -71,9 +51,6 @@ impl OutcomeRecorder<'_> {
             count,
             ..
         } = result;
-        if !outcome.is_success() && self.is_media_control(tried.remote, target) {
-            return;
-        }
         let of_remote = self.remotes.add(tried.remote, result);
         if of_remote.is_changed {
             self.changed.remotes.insert(tried.remote);

@@ -164,26 +164,6 @@ fn attempts_come_to_something_or_to_nothing() {
             (NOTHING, &[(AttemptIgnored, 80, 1)]),
             (&[(Accepted, 80, 1)], &[(AttemptAccepted, 80, 1)]),
         ],
-        // The control packets of media go to the port after an even one that answered.
-        &[
-            (
-                &[(Datagram, 10_000, 9), (AnsweredUdp, 10_000, 1)],
-                &[(DatagramAnswered, 10_000, 9)],
-            ),
-            (&[(Datagram, 10_001, 2), (RefusedIcmp, 10_001, 2)], NOTHING),
-            (
-                &[(Datagram, 10_003, 1), (RefusedIcmp, 10_003, 1)],
-                &[(DatagramRefused, 10_003, 1)],
-            ),
-            (
-                &[(Datagram, 10_011, 9), (AnsweredUdp, 10_011, 1)],
-                &[(DatagramAnswered, 10_011, 9)],
-            ),
-            (
-                &[(Datagram, 10_012, 1), (RefusedIcmp, 10_012, 1)],
-                &[(DatagramRefused, 10_012, 1)],
-            ),
-        ],
         // The refusal of a traceroute's datagram is none.
         &[
             (&[(TraceProbe, 33434, 3), (RefusedIcmp, 33434, 3)], NOTHING),

@@ -8,7 +8,7 @@
 
 use std::cell::Cell;
 
-use recon_common::flow::{ANSWERED, FLOW_SLOTS, accepted_slot};
+use recon_common::flow::{ANSWERED, FLOW_SLOTS, accepted_slot, media_slot};
 use recon_common::{Flow, FlowMarks, FlowState, Sent};
 
 use super::connections::Connections;
@@ -110,6 +110,10 @@ impl Marks<'_> {
 impl FlowMarks for Marks<'_> {
     fn accepted(&self) -> Self {
         self.flows.at(accepted_slot(self.number), self.fingerprint)
+    }
+
+    fn media(&self) -> Self {
+        self.flows.at(media_slot(self.number), self.fingerprint)
     }
 
     fn expect_answers(&self) -> bool {

@@ -10,7 +10,7 @@ use std::hint::black_box;
 
 use aya_obj::{EbpfSectionKind, Object};
 use recon_common::admission::AdmissionSlot;
-use recon_common::flow::{ANSWERED, accepted_slot, sender_slot};
+use recon_common::flow::{ANSWERED, accepted_slot, media_slot, sender_slot};
 use recon_common::process::{ExecEvent, pid_slot};
 use recon_common::recent::{Recent, first_slot};
 use recon_common::sources::Sketch;
@@ -129,6 +129,12 @@ fn encodings() -> Vec<u64> {
     };
     let packed = PackedKey::from(&key);
     let (slot, fingerprint) = flow.fingerprint(&secrets);
+    let (control_slot, control_fingerprint) = Flow {
+        remote_port: 30_001,
+        local_port: 16_385,
+        ..flow
+    }
+    .fingerprint(&secrets);
     let (sketch, tag) = packed.sketch_place(&secrets);
     let hash = packed.remote_hash(&secrets);
     let (register, bit) = Registers::locate(hash);
@@ -151,7 +157,10 @@ fn encodings() -> Vec<u64> {
         ending,
         Detail::connection_word(ending, 5),
         NetnsId::word(1 << 20),
+        control_slot,
+        control_fingerprint,
         accepted_slot(slot),
+        media_slot(slot),
         sender_slot(slot, 443),
         pid_slot(image.pid),
         first_slot(3, 1),
