@@ -4,7 +4,9 @@
 //! interface and direction, and a packet for each header.
 //! The decisions held here: the alert's id and sentence are a comment of the first packet, where
 //! Wireshark shows them, and not of each: a file of 64 headers would be half comments. Times are in
-//! nanoseconds. pcap-parser, which reads captures here, also writes them, but its feature for that
+//! nanoseconds. Packets without a link layer are of the type of their version of IP: of an interface
+//! of LINKTYPE_RAW behind the first, tcpdump says (libpcap 1.10.3) that it has another type, since
+//! it compares that number with another one of its own. pcap-parser, which reads captures here, also writes them, but its feature for that
 //! brings the crates of `futures`; pcap-file would bring a second parser. This is three kinds of
 //! blocks, all little-endian.
 
@@ -12,8 +14,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use recon_common::Direction;
 use recon_common::hit_header::CAPTURED;
-use recon_common::{Direction, FrameOrigin};
 
 use super::store::RecordedHeader;
 use crate::row::Name;
@@ -44,9 +46,10 @@ const FLAGS: u16 = 2;
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
 
-/// LINKTYPE_ETHERNET and LINKTYPE_RAW of tcpdump.org.
+/// LINKTYPE_ETHERNET, LINKTYPE_IPV4 and LINKTYPE_IPV6 of tcpdump.org.
 const ETHERNET: u16 = 1;
-const RAW: u16 = 101;
+const IPV4: u16 = 228;
+const IPV6: u16 = 229;
 /// An option has a length of 16 bits, and nobody reads a longer comment.
 const LONGEST_TEXT: usize = 4096;
 /// What the section's comment adds then: a reader would take its times for those of 1970.
@@ -73,18 +76,18 @@ impl EvidenceFile {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut file = Vec::new();
         self.add_section(&mut file);
-        let mut interfaces: Vec<(Option<Name>, FrameOrigin)> = Vec::new();
+        let mut interfaces = Vec::new();
         let mut numbers = Vec::new();
         for header in &self.headers {
-            let interface = (header.interface, header.origin);
+            let interface = (header.interface, header.origin.direction, link_type(header));
             let known = interfaces.iter().position(|known| *known == interface);
             numbers.push(known.unwrap_or(interfaces.len()));
             if known.is_none() {
                 interfaces.push(interface);
             }
         }
-        for (name, origin) in interfaces {
-            add_interface(&mut file, name, origin);
+        for (name, direction, link) in interfaces {
+            add_interface(&mut file, name, direction, link);
         }
         let mut comment = Some(self.comment.as_str());
         for (header, number) in self.headers.iter().zip(numbers) {
@@ -151,13 +154,19 @@ fn halves(numbers: [u16; 2]) -> [u8; 4] {
     [a, b, c, d]
 }
 
-fn add_interface(file: &mut Vec<u8>, name: Option<Name>, origin: FrameOrigin) {
+/// What a packet starts with.
+fn link_type(header: &RecordedHeader) -> u16 {
+    let version = header.bytes.first().map(|first| first >> 4);
+    match (header.origin.is_bare, version) {
+        (false, _) => ETHERNET,
+        (true, Some(6)) => IPV6,
+        (true, _) => IPV4,
+    }
+}
+
+fn add_interface(file: &mut Vec<u8>, name: Option<Name>, direction: Direction, link: u16) {
     const RESERVED: u16 = 0;
-    let link = match origin.is_bare {
-        true => RAW,
-        false => ETHERNET,
-    };
-    let direction = match origin.direction {
+    let direction = match direction {
         Direction::In => "in",
         Direction::Out => "out",
     };
