@@ -4,10 +4,12 @@
 //! The decisions held here: a packet that a process sends is kept under the process and under the
 //! remote, since rules ask for either. Each signal has a ring of its own, and an alert takes those
 //! of the signals that its rule counted before others of the same transport: whoever pings before
-//! each probe of a scan hides no probe. All rings together are bounded: the one with the fewest
-//! headers goes first, in steps of powers of two, and of those the one that has been unchanged for
-//! longest. So sources that send a packet each, which anybody can forge, never evict one that has
-//! sent many.
+//! each probe of a scan hides no probe. A ring that is full evicts first what has a later header of
+//! the same target, the oldest of these, and an alert takes such headers last: whoever repeats one
+//! probe hides no other. To hide one, he must probe as many other targets as a ring has places, and
+//! then these are the evidence. All rings together are bounded: the one with the fewest headers goes
+//! first, in steps of powers of two, and of those the one that has been unchanged for longest. So
+//! sources that send a packet each, which anybody can forge, never evict one that has sent many.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -17,6 +19,7 @@ use std::time::Duration;
 use recon_common::{Address, Detail, FrameOrigin, Key, Signal};
 
 use crate::row::{Name, SignalSet};
+use crate::seed::Secrets;
 
 /// Headers that are kept of a remote or a process for each signal, and the most that a file has.
 const KEPT: usize = 64;
@@ -42,7 +45,13 @@ pub(crate) struct RecordedHeader {
 impl RecordedHeader {
     /// What it takes in a ring. It may be in two, and counts in each.
     fn cost(&self) -> usize {
-        size_of::<Self>() + size_of::<Arc<Self>>() + self.bytes.len()
+        size_of::<Self>() + size_of::<KeptHeader>() + self.bytes.len()
+    }
+
+    /// Whether another packet has the same target: the same port and addresses.
+    fn has_target_of(&self, other: &Self) -> bool {
+        let target = |key: &Key| (key.port, key.local, key.remote);
+        target(&self.key) == target(&other.key)
     }
 
     /// Whether it is about what this host does to a remote.
@@ -69,19 +78,45 @@ enum HeaderOwner {
 /// The place of a ring in the order of eviction: by its number of headers, then by its last change.
 type Rank = (u32, u64);
 
+/// A header in a ring.
+#[derive(Clone, Debug)]
+struct KeptHeader {
+    header: Arc<RecordedHeader>,
+    /// Whether the ring has a later one of its target.
+    is_repeated: bool,
+}
+
 #[derive(Debug, Default)]
 struct HeaderRing {
-    headers: VecDeque<Arc<RecordedHeader>>,
+    headers: VecDeque<KeptHeader>,
     rank: Rank,
 }
 
 impl HeaderRing {
+    /// Adds the latest header. Returns the one that it takes the place of.
+    fn push(&mut self, header: Arc<RecordedHeader>) -> Option<Arc<RecordedHeader>> {
+        let mut kept = self.headers.iter_mut().rev();
+        if let Some(before) = kept.find(|kept| kept.header.has_target_of(&header)) {
+            before.is_repeated = true;
+        }
+        self.headers.push_back(KeptHeader {
+            header,
+            is_repeated: false,
+        });
+        if self.headers.len() <= KEPT {
+            return None;
+        }
+        let repeated = self.headers.iter().position(|kept| kept.is_repeated);
+        let evicted = self.headers.remove(repeated.unwrap_or_default())?;
+        Some(evicted.header)
+    }
+
     fn cost(&self) -> usize {
         RING_COST
             + self
                 .headers
                 .iter()
-                .map(|header| header.cost())
+                .map(|kept| kept.header.cost())
                 .sum::<usize>()
     }
 }
@@ -142,7 +177,7 @@ impl EvidenceQuery {
 /// All rings.
 #[derive(Debug)]
 pub(crate) struct HeaderStore {
-    rings: HashMap<HeaderOwner, HeaderRing>,
+    rings: HashMap<HeaderOwner, HeaderRing, Secrets>,
     order: BTreeMap<Rank, HeaderOwner>,
     /// What all of them take, and may take.
     bytes: usize,
@@ -154,7 +189,7 @@ impl HeaderStore {
     /// A store of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
-            rings: HashMap::new(),
+            rings: HashMap::default(),
             order: BTreeMap::new(),
             bytes: 0,
             limit,
@@ -190,17 +225,14 @@ impl HeaderStore {
         });
         self.order.remove(&ring.rank);
         self.bytes += header.cost();
-        ring.headers.push_back(header);
-        if ring.headers.len() > KEPT
-            && let Some(oldest) = ring.headers.pop_front()
-        {
-            self.bytes -= oldest.cost();
+        if let Some(evicted) = ring.push(header) {
+            self.bytes -= evicted.cost();
         }
         ring.rank = (ring.headers.len().ilog2(), self.changes);
         self.order.insert(ring.rank, owner);
     }
 
-    /// The last headers that an alert is about, in their order.
+    /// The last headers that an alert is about, in their order: of as many targets as possible.
     pub(crate) fn find(&self, query: &EvidenceQuery) -> Vec<Arc<RecordedHeader>> {
         let mut found = Vec::new();
         for signal in Signal::ALL.into_iter() {
@@ -218,13 +250,14 @@ impl HeaderStore {
                 false => remotes.map(|&it| HeaderOwner::Remote(it, number)).collect(),
             };
             let rings = owners.iter().filter_map(|owner| self.rings.get(owner));
-            let headers = rings.flat_map(|ring| &ring.headers);
-            let headers = headers.filter(|header| query.has(header));
-            found.extend(headers.map(|header| (need, Arc::clone(header))));
+            let kept = rings.flat_map(|ring| &ring.headers);
+            let kept = kept.filter(|kept| query.has(&kept.header));
+            found.extend(kept.map(|kept| (need, kept.clone())));
         }
-        found.sort_by_key(|(need, header)| (*need, Reverse(header.since_boot)));
+        found
+            .sort_by_key(|(need, kept)| (*need, kept.is_repeated, Reverse(kept.header.since_boot)));
         found.truncate(KEPT);
-        let mut found: Vec<_> = found.into_iter().map(|(_, header)| header).collect();
+        let mut found: Vec<_> = found.into_iter().map(|(_, kept)| kept.header).collect();
         found.sort_by_key(|header| header.since_boot);
         found
     }

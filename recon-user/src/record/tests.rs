@@ -180,6 +180,62 @@ fn a_remote_keeps_its_last_headers() {
     assert_eq!(store.bytes(), one);
 }
 
+/// A scanner who repeats a probe, before and between those of a scan, and one whose repeats are of
+/// another signal that the rule counts: each probe is in the evidence, and the rest of the room has
+/// the last repeats.
+#[test]
+fn repeats_of_a_probe_hide_no_other() {
+    const PROBES: u16 = 30;
+    for (name, signal, before, between) in [
+        ("before the scan", Signal::Syn, 10_000, 0),
+        ("between its probes", Signal::Syn, 0, 70),
+        ("of another signal", Signal::Datagram, 0, 70),
+        ("one by one", Signal::Syn, 0, 1),
+    ] {
+        let mut store = HeaderStore::new(LIMIT);
+        let mut second = 0;
+        let mut add = |signal, port| {
+            second += 1;
+            store.add(header(second, 1, signal, port));
+        };
+        (0..before).for_each(|_| add(signal, 80));
+        for probe in 0..PROBES {
+            add(Signal::Syn, 2000 + probe);
+            (0..between).for_each(|_| add(signal, 80));
+        }
+        let found = store.find(&EvidenceQuery {
+            signals: SignalSet::of(&[Signal::Syn, Signal::Datagram]),
+            ..of(1)
+        });
+        let ports: Vec<u16> = found.iter().map(|header| header.key.port).collect();
+        let probed = ports.iter().filter(|&&port| port != 80).count();
+        assert_eq!(probed, usize::from(PROBES), "{name}: {ports:?}");
+        let repeats = (before + between * usize::from(PROBES)).min(64 - probed);
+        assert_eq!(ports.len() - probed, repeats, "{name}: {ports:?}");
+        let at_last = found.iter().rev().find(|header| header.key.port == 80);
+        let last = at_last.map(|header| header.since_boot.as_secs());
+        let expected = match between {
+            0 => before as u64,
+            _ => second,
+        };
+        assert_eq!(last, Some(expected), "{name}");
+    }
+}
+
+/// More targets than a ring has places: the last ones are kept.
+#[test]
+fn a_scan_of_many_ports_keeps_its_last_ones() {
+    let mut store = HeaderStore::new(LIMIT);
+    for port in 0..1000 {
+        store.add(header(port.into(), 1, Signal::Syn, port));
+        store.add(header(port.into(), 1, Signal::Syn, 7));
+    }
+    let found = store.find(&of(1));
+    let ports: Vec<u16> = found.iter().map(|header| header.key.port).collect();
+    assert_eq!(ports.len(), 64, "{ports:?}");
+    assert!((938..1000).all(|port| ports.contains(&port)), "{ports:?}");
+}
+
 /// Sources of a packet each evict one another, and neither a scanner nor a slower one before them.
 #[test]
 fn a_flood_of_sources_evicts_none_that_has_sent_more() {
