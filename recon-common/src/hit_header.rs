@@ -9,6 +9,9 @@
 //!   ([`PackedKey::signal_hash`]), and fewer and later ones the fuller the ring is: by the same
 //!   slots and steps as keys in [`crate::admission`], but for records every source has a limit.
 //!   What is behind an overflow key has none.
+//! - Nor must who repeats a probe hide his others. Of packets whose key the processor has just
+//!   counted, a source gets [`SOURCE_REPEATS`]: the rest of its records is for other targets. Who
+//!   fills that as well has sent a scan to as many targets, and that is in the records.
 
 use crate::admission::Terms;
 use crate::{Key, PackedKey};
@@ -29,6 +32,9 @@ pub const CAPTURED: usize = 256;
 pub const RING_BYTES: u32 = 1 << 22;
 /// Records of a source and signal in a generation while there is room: as many as are kept of it.
 pub const SOURCE_RECORDS: u32 = 64;
+/// Those of them that a source can fill with packets of a key that has been counted in the
+/// generation before: enough to show a flood, and few beside the ports of a scan.
+pub const SOURCE_REPEATS: u32 = 16;
 
 /// A record.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +71,18 @@ impl HitHeader {
 /// records that it may have.
 const STEPS: [(u64, u32, u32); 3] = [(7, 32, 4), (6, 8, 16), (4, 2, SOURCE_RECORDS)];
 const PARTS: u64 = 8;
+
+/// The most records of a source and signal in a generation, at which a packet gets none. It is a
+/// repeat if its key has been counted in the generation before.
+#[inline(always)]
+#[must_use]
+pub const fn record_limit(is_repeat: bool) -> u32 {
+    if is_repeat {
+        SOURCE_REPEATS
+    } else {
+        SOURCE_RECORDS
+    }
+}
 
 /// The terms on which a source gets another record when the ring has that many unread bytes.
 #[inline(always)]
@@ -120,17 +138,26 @@ mod tests {
     #[test]
     fn a_source_has_its_records_in_each_generation() {
         const SOURCE: u64 = 1 << 50;
-        let mut slot = AdmissionSlot::default();
-        for generation in 7..9 {
-            let mut records = 0;
-            for _ in 0..1000 {
-                slot = slot.after_packet(SOURCE);
-                if slot.meets_all(SOURCE, generation, record_terms(0)) {
-                    slot = slot.after_key(SOURCE, generation);
-                    records += 1;
+        let [repeats, others] = [true, false].map(|is_repeat| vec![is_repeat; 1000]);
+        for (packets, expected) in [
+            (others.clone(), SOURCE_RECORDS),
+            (repeats.clone(), SOURCE_REPEATS),
+            ([&repeats[..], &others].concat(), SOURCE_RECORDS),
+            ([&others[..], &repeats].concat(), SOURCE_RECORDS),
+        ] {
+            let mut slot = AdmissionSlot::default();
+            for generation in 7..9 {
+                let mut records = 0;
+                for &is_repeat in &packets {
+                    slot = slot.after_packet(SOURCE);
+                    let is_below = slot.keys(SOURCE, generation) < record_limit(is_repeat);
+                    if is_below && slot.meets_all(SOURCE, generation, record_terms(0)) {
+                        slot = slot.after_key(SOURCE, generation);
+                        records += 1;
+                    }
                 }
+                assert_eq!(records, expected);
             }
-            assert_eq!(records, SOURCE_RECORDS);
         }
     }
 }

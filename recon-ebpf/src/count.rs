@@ -45,7 +45,24 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT
 
 /// Space for one key; see [`hide_from_verifier`].
 #[map]
-static KEY: PerCpuArray<PackedKey> = PerCpuArray::with_max_entries(1, 0);
+static KEY: PerCpuArray<CountedKey> = PerCpuArray::with_max_entries(1, 0);
+
+/// The key under which a packet counts.
+#[repr(C)]
+pub(crate) struct CountedKey {
+    pub(crate) key: PackedKey,
+    /// Not 0 if the processor has counted it in this generation before.
+    repeats: u64,
+}
+
+impl CountedKey {
+    /// Whether the processor has counted the key in this generation before, and no other one in the
+    /// same slot since.
+    #[inline(always)]
+    pub(crate) fn is_repeat(&self) -> bool {
+        self.repeats != 0
+    }
+}
 
 /// The generation that the programs write to.
 #[derive(Clone, Copy)]
@@ -155,10 +172,10 @@ fn count_parsed(parsed: &Parsed, state: &impl FlowState, direction: Direction) -
 
 /// The key under which this processor's last packet counts. `None` if that is an overflow key.
 #[inline(always)]
-pub(crate) fn counted_key<'a>() -> Option<&'a PackedKey> {
+pub(crate) fn counted_key<'a>() -> Option<&'a CountedKey> {
     // SAFETY: the value belongs to this CPU, and packet hooks run with bottom halves off.
-    let key = unsafe { KEY.get_ptr(0)?.as_ref() }?;
-    (!key.is_overflow()).then_some(key)
+    let counted = unsafe { KEY.get_ptr(0)?.as_ref() }?;
+    (!counted.key.is_overflow()).then_some(counted)
 }
 
 /// How often the generations have changed places.
@@ -171,12 +188,13 @@ pub(crate) fn flips() -> u32 {
 /// once for every path through the parser. They stay in the map, since a copy would take a sixth of
 /// the program's stack.
 #[inline(always)]
-fn hide_from_verifier<'a>(key: &Key) -> Option<&'a mut PackedKey> {
+fn hide_from_verifier<'a>(key: &Key) -> Option<&'a mut CountedKey> {
     let mut place = KEY.get_ptr_mut(0)?;
     // SAFETY: the value belongs to this CPU, and packet hooks run with bottom halves off. The
     // assembly is empty; it makes the compiler believe that the words may have changed.
     unsafe {
-        place.write(key.into());
+        (&raw mut (*place).key).write(key.into());
+        (&raw mut (*place).repeats).write(0);
         asm!("", inout("r1") place);
         place.as_mut()
     }
@@ -185,13 +203,14 @@ fn hide_from_verifier<'a>(key: &Key) -> Option<&'a mut PackedKey> {
 /// Adds one to the count of a packet's key, or of the overflow key if its source gets none.
 #[inline(always)]
 fn count_recent(key: &Key) {
-    let Some(key) = hide_from_verifier(key) else {
+    let Some(CountedKey { key, repeats }) = hide_from_verifier(key) else {
         return;
     };
     let live = Live::load();
     let mut slot = RecentSlot::find(key, live.number);
     // The slot's owner has already been admitted.
     if slot.is_some_and(|slot| slot.increment_if_owner(key)) {
+        *repeats = 1;
         return;
     }
     if !admit::admit_source(live, key) {

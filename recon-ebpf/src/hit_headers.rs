@@ -13,11 +13,11 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, RingBuf};
 use recon_common::admission::{ADMISSION_SLOTS, AdmissionSlot};
-use recon_common::hit_header::{CAPTURED, HitHeader, RING_BYTES, SOURCE_RECORDS, record_terms};
+use recon_common::hit_header::{CAPTURED, HitHeader, RING_BYTES, record_limit, record_terms};
 use recon_common::parse::{Extent, extent};
-use recon_common::{Direction, FrameOrigin, PackedKey, Packet};
+use recon_common::{Direction, FrameOrigin, Packet};
 
-use crate::count::{self, atomic_add};
+use crate::count::{self, CountedKey, atomic_add};
 use crate::hook::hide_bounds;
 use crate::secrets::secrets;
 
@@ -74,10 +74,10 @@ pub(crate) fn write_hit_header<P: Packet>(
     place: &FramePlace,
     copy: impl FnOnce(*mut [u8; CAPTURED], u32, u32) -> u32,
 ) {
-    let Some(key) = count::counted_key() else {
+    let Some(counted) = count::counted_key() else {
         return;
     };
-    if !take_turn(key) {
+    if !take_turn(counted) {
         return;
     }
     let Some(extent) = extent(frame, place.direction) else {
@@ -95,7 +95,7 @@ pub(crate) fn write_hit_header<P: Packet>(
     // ring, which the agent does not read.
     unsafe {
         (&raw mut (*record).time).write(bpf_ktime_get_boot_ns());
-        (&raw mut (*record).key).write(*key);
+        (&raw mut (*record).key).write(counted.key);
         (&raw mut (*record).origin).write(FrameOrigin::of::<P>(place.direction).pack());
         (&raw mut (*record).interface).write(place.interface);
         (&raw mut (*record).length).write(length as u32);
@@ -114,8 +114,8 @@ pub(crate) fn write_hit_header<P: Packet>(
 
 /// Whether the source of a packet gets another record of that signal. Remembers the packet.
 #[inline(always)]
-fn take_turn(key: &PackedKey) -> bool {
-    let hash = key.signal_hash(secrets());
+fn take_turn(counted: &CountedKey) -> bool {
+    let hash = counted.key.signal_hash(secrets());
     let Some(slot) = HEADER_SOURCES.get_ptr_mut(AdmissionSlot::index(hash)) else {
         return false;
     };
@@ -126,10 +126,11 @@ fn take_turn(key: &PackedKey) -> bool {
     unsafe {
         let before = slot.read_volatile();
         let mut after = before.after_packet(hash);
-        let has_turn = after.meets_all(hash, flips, terms);
+        let is_below = after.keys(hash, flips) < record_limit(counted.is_repeat());
+        let has_turn = is_below && after.meets_all(hash, flips, terms);
         if has_turn {
             after = after.after_key(hash, flips);
-        } else if after.keys(hash, flips) < SOURCE_RECORDS {
+        } else if is_below {
             count_lost();
         }
         if after != before {
