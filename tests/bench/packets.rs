@@ -9,6 +9,8 @@
 //! affects both. If every packet needs a new source, a program changes the source and calls the
 //! measured program; its own cost is measured separately and subtracted.
 
+#[path = "packets/copied.rs"]
+mod copied;
 #[path = "packets/raw.rs"]
 mod raw;
 
@@ -25,7 +27,8 @@ use recon_tests::frame::{CLIENT_PORT, Path, data, segment, syn};
 use recon_user::drain::{Drain, Grace};
 use recon_user::hook::{Hooks, Netns, ProgramOptions};
 
-use raw::{Verdict, pass, run, time, with_new_sources};
+use copied::measure_copies;
+use raw::{SourceEnd, Verdict, pass, run, time, with_new_sources};
 
 const ROUNDS: u32 = 9;
 /// Enough runs that the tick of the kernel's clock does not show.
@@ -128,14 +131,7 @@ fn main() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET).context("a network namespace: this needs root")?;
     let baselines = [(XDP, pass(Verdict::Xdp)?), (EGRESS, pass(Verdict::Tc)?)];
     for case in cases()? {
-        let options = ProgramOptions {
-            table_entries: TABLE_ENTRIES,
-            netns: Netns::Watched,
-            kernel_log: false,
-            dns_names: false,
-            record: case.is_recorded.then_some(0),
-        };
-        let mut hooks = Hooks::load_pinned(options, None)?;
+        let mut hooks = load(case.is_recorded)?;
         // The maps must outlive the runs.
         let mut drain = Drain::open(hooks.ebpf(), Grace::detect())?;
         let program = descriptor(&mut hooks, case.program)?;
@@ -151,17 +147,35 @@ fn main() -> Result<()> {
                 case.what
             );
         } else {
-            measure(&case, |with| {
+            measure(case.what, |with| {
                 let program = if with { program } else { baseline };
                 time(program, &case.frame, REPEAT)
             })?;
         }
     }
-    Ok(())
+    let (v4, v6) = (Path::new(REMOTE, LOCAL), Path::new(REMOTE6, LOCAL6));
+    let syn4 = v4.tcp(syn(SERVICE), &[])?;
+    let syn6 = v6.tcp(syn(SERVICE), &[])?;
+    let [(_, baseline), _] = &baselines;
+    let baseline = baseline.as_raw_fd();
+    measure_copies(baseline, "SYN, new sources", &syn4, SourceEnd::V4)?;
+    measure_copies(baseline, "SYN, new sources, IPv6", &syn6, SourceEnd::V6)
+}
+
+/// The programs as the agent loads them, with or without `--record`.
+fn load(is_recorded: bool) -> Result<Hooks> {
+    let options = ProgramOptions {
+        table_entries: TABLE_ENTRIES,
+        netns: Netns::Watched,
+        kernel_log: false,
+        dns_names: false,
+        record: is_recorded.then_some(0),
+    };
+    Ok(Hooks::load_pinned(options, None)?)
 }
 
 /// Prints a line for each round: the figures without recon and with it.
-fn measure(case: &Case, figure: impl Fn(bool) -> Result<f64>) -> Result<()> {
+fn measure(what: &str, figure: impl Fn(bool) -> Result<f64>) -> Result<()> {
     for round in 0..ROUNDS {
         let with_first = round % 2 == 1;
         let first = figure(with_first)?;
@@ -171,17 +185,17 @@ fn measure(case: &Case, figure: impl Fn(bool) -> Result<f64>) -> Result<()> {
         } else {
             (first, second)
         };
-        println!("{}\t{without}\t{with}", case.what);
+        println!("{what}\t{without}\t{with}");
     }
     Ok(())
 }
 
 /// The same for packets that each have a new source.
 fn measure_flood(case: &Case, baseline: RawFd, program: RawFd) -> Result<()> {
-    let flooding = with_new_sources(program)?;
-    let changing = with_new_sources(baseline)?;
+    let flooding = with_new_sources(program, SourceEnd::V4)?;
+    let changing = with_new_sources(baseline, SourceEnd::V4)?;
     run(flooding.program(), &case.frame, FLOOD)?;
-    measure(case, |with| {
+    measure(case.what, |with| {
         let passing = time(baseline, &case.frame, REPEAT)?;
         if !with {
             return Ok(passing);
