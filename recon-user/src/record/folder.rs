@@ -6,6 +6,11 @@
 //! of age, also over a restart. Only files that have such a name are recon's to count and to
 //! delete. A file counts by the blocks that it takes on the disk, which also bounds how many there
 //! are. It gets its name when it is complete, so that nobody reads a part of it.
+//!
+//! On a disk that others have filled, a new file takes the place of the oldest, as it does at the
+//! limit: what the alerts of today are about matters more than what an operator has had longest to
+//! save. But a file that found no room although its place was freed ends that until one is written:
+//! others take what recon frees, and would have all of it.
 
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -67,6 +72,8 @@ pub(crate) struct EvidenceFolder {
     limit: u64,
     /// Files evicted since the folder was opened.
     evicted: u64,
+    /// Whether the disk was still full when a file's place had been freed.
+    is_freed_in_vain: bool,
 }
 
 impl EvidenceFolder {
@@ -97,9 +104,10 @@ impl EvidenceFolder {
             files: files.into(),
             limit,
             evicted: 0,
+            is_freed_in_vain: false,
         };
         // The limit may be lower than that of the recon before.
-        folder.make_room(0)?;
+        folder.evict_down_to(limit)?;
         Ok(folder)
     }
 
@@ -124,12 +132,27 @@ impl EvidenceFolder {
     /// What the system says. Nothing is left of the file then.
     pub(super) fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let size = cost(bytes.len() as u64);
-        let path = self.path.join(name);
-        let unfinished = self.path.join(format!("{name}{NOT_WHOLE}"));
-        if path.try_exists()? {
+        if self.path.join(name).try_exists()? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        self.make_room(size)?;
+        self.evict_down_to(self.limit.saturating_sub(size))?;
+        let mut written = self.write_whole(name, bytes);
+        let left = self.bytes.saturating_sub(size);
+        if written.as_ref().is_err_and(is_full) && !self.is_freed_in_vain && self.bytes >= size {
+            self.evict_down_to(left)?;
+            written = self.write_whole(name, bytes);
+            self.is_freed_in_vain = written.as_ref().is_err_and(is_full);
+        }
+        written?;
+        self.is_freed_in_vain = false;
+        self.files.push_back((name.to_owned(), size));
+        self.bytes += size;
+        Ok(())
+    }
+
+    /// Writes a file under another name, which it loses when it is complete.
+    fn write_whole(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = self.path.join(format!("{name}{NOT_WHOLE}"));
         let mut options = OpenOptions::new();
         options
             .write(true)
@@ -138,19 +161,17 @@ impl EvidenceFolder {
             .mode(FILE_MODE);
         let mut file = options.open(&unfinished)?;
         let written = file.write_all(bytes);
-        if let Err(error) = written.and_then(|()| fs::rename(&unfinished, &path)) {
+        let named = written.and_then(|()| fs::rename(&unfinished, self.path.join(name)));
+        if named.is_err() {
             // If that fails too, the next start removes it.
             let _ = fs::remove_file(&unfinished);
-            return Err(error);
         }
-        self.files.push_back((name.to_owned(), size));
-        self.bytes += size;
-        Ok(())
+        named
     }
 
-    /// Evicts the oldest files until one of that size fits.
-    fn make_room(&mut self, size: u64) -> io::Result<()> {
-        while self.bytes + size > self.limit
+    /// Evicts the oldest files until the others take no more than so many bytes.
+    fn evict_down_to(&mut self, bytes: u64) -> io::Result<()> {
+        while self.bytes > bytes
             && let Some((name, size)) = self.files.front()
         {
             match fs::remove_file(self.path.join(name)) {
@@ -166,6 +187,12 @@ impl EvidenceFolder {
         }
         Ok(())
     }
+}
+
+/// Whether the disk, or what recon's user may have of it, is full.
+fn is_full(error: &io::Error) -> bool {
+    let kind = error.kind();
+    kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded
 }
 
 /// Which folder has that path: its device and inode.

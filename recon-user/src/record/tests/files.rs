@@ -69,6 +69,40 @@ fn the_oldest_files_go_first_and_only_recons_own() {
     assert!(path.join("night.pcapng").exists() && !unfinished.exists());
 }
 
+/// A file that finds the disk full takes the place of the oldest ones. A link to the device that is
+/// always full stands for the disk, once for each file: recon removes it with the failed file.
+#[test]
+fn a_file_takes_the_place_of_the_oldest_on_a_full_disk() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().join("evidence");
+    let mut folder = EvidenceFolder::open(&path, 1 << 20).expect("a new folder");
+    let fill = |second| {
+        let unfinished = path.join(format!("{}.new", named(second)));
+        std::os::unix::fs::symlink("/dev/full", unfinished).expect("a link");
+    };
+    let here = |second| path.join(named(second)).exists();
+    // Nothing to evict.
+    fill(1);
+    let full = folder.write(&named(1), &[0; 100]).expect_err("full");
+    assert_eq!((full.kind(), folder.evicted()), (ErrorKind::StorageFull, 0));
+    for second in 2..=6 {
+        folder.write(&named(second), &[0; 100]).expect("a file");
+    }
+    for (second, size, evicted, expected) in [
+        (7, 100, 1, [false, true, true, true, true, true]),
+        // A file of two blocks takes the place of two.
+        (8, 5000, 3, [false, false, false, true, true, true]),
+    ] {
+        fill(second);
+        folder
+            .write(&named(second), &vec![0; size])
+            .expect("a file");
+        assert_eq!(folder.evicted(), evicted, "{second}");
+        assert_eq!([2, 3, 4, 5, 6, 7].map(here), expected, "{second}");
+        assert!(here(second));
+    }
+}
+
 /// A disk that does not answer costs what waits for it, and each of those files is counted.
 #[test]
 fn files_that_still_wait_at_the_end_have_failed() {
