@@ -3,12 +3,12 @@
 //! The decision held here: they are in a mount namespace of the thread, so the kernel removes them
 //! with it, also if the test is killed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use nix::errno::Errno;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::PATIENCE;
@@ -32,6 +32,29 @@ pub fn enter() -> Result<()> {
 pub fn mount_new(kind: &str, at: &Path, options: &str) -> Result<()> {
     mount(Some(kind), at, Some(kind), MsFlags::empty(), Some(options))
         .with_context(|| format!("{kind} at {}: {options}", at.display()))
+}
+
+/// A file system that is detached when this is dropped: nobody can delete a folder that has one.
+#[derive(Debug)]
+pub struct Mounted(PathBuf);
+
+impl Mounted {
+    /// Mounts a file system of this kind.
+    ///
+    /// # Errors
+    /// As [`mount_new`].
+    pub fn new(kind: &str, at: &Path, options: &str) -> Result<Self> {
+        mount_new(kind, at, options)?;
+        Ok(Self(at.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Err(error) = umount2(&self.0, MntFlags::MNT_DETACH) {
+            eprintln!("{} stays mounted: {error}", self.0.display());
+        }
+    }
 }
 
 /// Shows a folder, with all that is mounted below it, in another place.
