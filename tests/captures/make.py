@@ -383,8 +383,53 @@ def write_quiet_network():
     write("quiet-reflection", pcap(spread(reflected, 0.01)))
 
 
+def write_lossy():
+    """What is left when the capturing program drops packets."""
+    server, old = "203.0.113.53", range(1030, 5000, 30)
+    # Of three questions one is there, and of their answers all: Windows XP asks from low ports.
+    answers = []
+    for number, port in enumerate([*old, *range(33_000, 60_000, 400)]):
+        asked, answered = dns(HOST, server, port)
+        answers += [answered] if number % 3 else [asked, answered]
+    kerberos = []
+    for port in range(1100, 3000, 40):
+        there = datagram(LAN_HOST, SERVER, (port, 88))
+        back = datagram(SERVER, LAN_HOST, (88, port))
+        kerberos += [there, back] if port % 3 == 1 else [back, unreachable(back)]
+    lossy = spread(answers + kerberos, 0.3)
+    write("quiet-lossy-answers", pcap(lossy))
+    write("quiet-lossy-answers-of-hosts", pcap(lossy))
+    # The other way round: whom a server of this network answers, it does not scan.
+    served = []
+    for number, port in enumerate(old):
+        asked, answered = dns(CLIENT, HOST, port)
+        served += [answered] if number % 3 else [asked, answered]
+    write("quiet-lossy-answers-sent", pcap(spread(served, 0.3)))
+    # A server's half of connections to which it sends little, and of those of which more is lost.
+    halves = []
+    for i in range(60):
+        talk = connection(CLIENT, HOST, (1100 + i, 21))
+        halves += [talk[1], talk[9]] if i % 2 else [talk[4], talk[9]]
+        talk = connection(CLIENT, HOST, (32_000 + i, 33_000 + i))
+        halves += [talk[1], talk[9]]
+    write("quiet-lossy-ends", pcap(spread(halves, 0.1)))
+    # Two SYN-ACKs to a forged address, of which one is lost, and the resets of both.
+    scatter = []
+    for i in range(60):
+        victim = ("203.0.113.99", f"198.51.{i}.7", (80, 1100 + 50 * i))
+        scatter.append(segment(*victim, "SA", 5, 6))
+        scatter += [segment(victim[1], victim[0], victim[2][::-1], "R", 6)] * 2
+    web = [p for i in range(9) for p in connection(CLIENT, HOST, (41_000 + i, 80))]
+    write("quiet-lossy-backscatter", pcap(spread(scatter + web, 0.1)))
+    # Who serves may scan, and from the port that serves: of services all probes count.
+    scanner = [p for port in range(33_000, 33_020) for p in dns(CLIENT, SCANNER, port)]
+    scanner += [datagram(SCANNER, HOST, (53, port)) for port in range(100, 140)]
+    write("scan-from-service", pcap(spread(scanner, 0.3)))
+
+
 if __name__ == "__main__":
     write_scans()
     write_quiet_clients()
     write_quiet_ends()
     write_quiet_network()
+    write_lossy()

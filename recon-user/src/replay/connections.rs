@@ -18,6 +18,7 @@ use recon_common::{Direction, Flow};
 pub(super) use super::connection::SocketEvent;
 use super::connection::{TcpConnection, TcpState};
 use super::segment::Segment;
+use super::two_way::turned;
 use crate::seed::hash_secrets;
 
 const _: () = assert!(ACCEPTED_SLOTS <= FLOW_SLOTS && ACCEPTED_SLOTS.is_power_of_two());
@@ -58,14 +59,7 @@ impl From<&Flow> for SocketPlace {
         let local = (flow.local_port, flow.local);
         let is_turned = remote > local;
         let (slot, fingerprint) = match is_turned {
-            true => Flow {
-                remote: flow.local,
-                local: flow.remote,
-                remote_port: flow.local_port,
-                local_port: flow.remote_port,
-                protocol: flow.protocol,
-            }
-            .fingerprint(hash_secrets()),
+            true => turned(flow).fingerprint(hash_secrets()),
             false => flow.fingerprint(hash_secrets()),
         };
         Self {

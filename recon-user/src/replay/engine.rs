@@ -21,7 +21,8 @@ use super::flows::{Flows, PacketState};
 use super::old_ends::{OldEnds, ResolvedEnd};
 use super::poll_counts::PollCounts;
 use super::segment::{PacketEnds, Segment};
-use super::two_way::TwoWay;
+use super::services::Services;
+use super::two_way::{TwoWay, may_be_answer};
 use super::waiting;
 use crate::address::NetworkSet;
 use crate::capture::LinkFrame;
@@ -76,6 +77,7 @@ pub(super) struct Engine {
     flows: Flows,
     connections: Connections,
     pub(super) two_way: TwoWay,
+    services: Services,
     old_ends: OldEnds,
     pub(super) counts: PollCounts,
     /// Frames between addresses that are not local.
@@ -93,6 +95,7 @@ impl Engine {
             flows: Flows::default(),
             connections: Connections::default(),
             two_way: TwoWay::default(),
+            services: Services::default(),
             old_ends: OldEnds::default(),
             counts: PollCounts::default(),
             foreign: 0,
@@ -247,6 +250,7 @@ impl Engine {
         if direction == Direction::In && flow.protocol == ip_protocol::TCP && !is_followed {
             self.connections.mark_reached(flow, now);
         }
+        self.services.observe(signal, flow);
         if matches!(signal, Signal::DatagramSent | Signal::DnsSentUdp) {
             let waiting = waiting::for_remote(flow);
             self.flows.marks(&waiting).expect_answers();
@@ -281,7 +285,11 @@ impl Engine {
 
     /// Whether a signal counts. Where all are local, what somebody sends is what another one gets.
     fn is_judged(&mut self, signal: Signal, flow: &Flow) -> bool {
-        if self.is_stray_refusal(signal, flow) {
+        if self.is_stray_refusal(signal, flow)
+            || self.services.is_answer(signal, flow)
+            // A probe is the first segment of its flow, and an end is not.
+            || signal == Signal::MaimonProbe && self.connections.was_reached(flow)
+        {
             self.two_way.withheld += 1;
             return false;
         }
@@ -297,9 +305,7 @@ impl Engine {
     /// reset from a client's port to a service's refuses is no SYN.
     fn is_stray_refusal(&self, signal: Signal, flow: &Flow) -> bool {
         match (signal, flow.protocol) {
-            (Signal::RefusedTcp, _) if flow.looks_like_answer() => {
-                !self.connections.was_tried(flow)
-            }
+            (Signal::RefusedTcp, _) if may_be_answer(flow) => !self.connections.was_tried(flow),
             (Signal::RefusedTcp, _) | (Signal::RefusedIcmp, ip_protocol::TCP) => {
                 !self.connections.was_reached(flow)
             }

@@ -9,6 +9,7 @@
 //! | time | [`clock`], [`polls`] |
 //! | counts, as in the kernel | [`engine`], over [`flows`] and [`connections`] |
 //! | answers from other ports than were asked | [`waiting`] |
+//! | answers whose questions were not captured | [`services`] |
 //! | what one direction alone can't say | [`two_way`] |
 //! | what began before the capture | [`old_ends`] |
 //! | rows | [`served`] |
@@ -33,6 +34,7 @@ mod polls;
 mod progress;
 mod segment;
 mod served;
+mod services;
 mod summary;
 mod two_way;
 mod verify;

@@ -19,7 +19,7 @@ const PAIRS: usize = 1 << 12;
 /// Bits for addresses that have sent. An address that has the bit of another one counts as it does.
 const SENDER_BITS: usize = 1 << 20;
 /// Ports below are those of services.
-const FIRST_UNPRIVILEGED: u16 = 1024;
+pub(super) const FIRST_UNPRIVILEGED: u16 = 1024;
 
 /// What is known of the directions.
 #[derive(Debug)]
@@ -80,19 +80,36 @@ impl TwoWay {
 
     /// Whether a packet counts, as far as its meaning depends on the other direction.
     pub(super) fn admits(&mut self, signal: Signal, flow: &Flow) -> bool {
-        let may_be_answer = flow.looks_like_answer()
-            || flow.remote_port < FIRST_UNPRIVILEGED && flow.local_port >= FIRST_UNPRIVILEGED;
         let is_unsure = match signal {
             // Of the inbound way: answers, or the ends of connections.
-            Signal::Datagram | Signal::TraceProbe | Signal::MaimonProbe => may_be_answer,
+            Signal::Datagram | Signal::TraceProbe | Signal::MaimonProbe => may_be_answer(flow),
             Signal::StraySynAck | Signal::StraySegment | Signal::IcmpNotice => true,
             // Of the outbound way: whether somebody took an answer, or gave one.
             Signal::AnsweredTcp | Signal::AnsweredUdp => self.has_only_sent,
             _ => signal.is_outbound() && self.has_only_sent,
         };
-        let is_admitted = !is_unsure || self.shows_sending_of(flow.local);
+        let is_answer_sent = signal == Signal::DatagramSent && may_be_answer(&turned(flow));
+        let is_admitted = (!is_unsure || self.shows_sending_of(flow.local))
+            && (!is_answer_sent || self.shows_sending_of(flow.remote));
         self.withheld += u64::from(!is_admitted);
         is_admitted
+    }
+}
+
+/// Whether a packet from the remote may answer: it comes from a service's port to a client's.
+pub(super) const fn may_be_answer(flow: &Flow) -> bool {
+    flow.looks_like_answer()
+        || flow.remote_port < FIRST_UNPRIVILEGED && flow.local_port >= FIRST_UNPRIVILEGED
+}
+
+/// The flow as its other end sees it.
+pub(super) const fn turned(flow: &Flow) -> Flow {
+    Flow {
+        remote: flow.local,
+        local: flow.remote,
+        remote_port: flow.local_port,
+        local_port: flow.remote_port,
+        protocol: flow.protocol,
     }
 }
 
