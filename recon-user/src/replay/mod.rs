@@ -282,13 +282,13 @@ impl Replay {
         let two_way = &self.engine.two_way;
         if !two_way.is_shown() && self.summary.packets > 0 {
             tracing::warn!(
-                "no two addresses of the capture send to each other: it shows one direction only, or nobody answered; {} packets that may be answers count as nothing, and what seems not answered may have been; capture both directions to judge them",
+                "no two addresses of the capture send to each other: it shows one direction only, or nobody answered; packets that may be answers count as nothing (withheld={}), and what seems not answered may have been; capture both directions to judge them",
                 two_way.withheld
             );
         }
         if !self.engine.has_local && self.engine.foreign > 0 {
             tracing::warn!(
-                "no packet is from or to an address of --local: all {} are foreign and give no alert; name addresses that the capture has, or leave --local out to judge every destination",
+                "no packet is from or to an address of --local, and foreign ones give no alert (foreign={}); name addresses that the capture has, or leave --local out to judge every destination",
                 self.engine.foreign
             );
         }
