@@ -15,8 +15,9 @@ use crate::blind::BlindPart;
 use crate::contact::Outcomes;
 use crate::duration::Ticks;
 use crate::incident::{Finding, Phase, Suppressed};
+use crate::kql::Field;
 use crate::process::Process;
-use crate::stream::Measure;
+use crate::stream::{Counted, Measure, counted};
 
 /// The message of a line about findings.
 #[derive(Clone, Copy)]
@@ -100,7 +101,7 @@ fn write_sentence(to: &mut Formatter<'_>, finding: &Finding, who: &[Process]) ->
         [] => write_measured(to, finding)?,
     }
     if let Some(outcomes) = &finding.outcomes {
-        write_outcomes(to, outcomes)?;
+        write_outcomes(to, outcomes, finding.phase == Phase::Ended)?;
     }
     write_likeness(to, finding)?;
     match finding.may_be_forged {
@@ -150,18 +151,23 @@ fn write_ends(to: &mut Formatter<'_>, finding: &Finding, who: &[Process]) -> fmt
 /// What is counted, in the plural.
 pub(crate) fn unit(finding: &Finding) -> impl Display {
     let query = &finding.query;
-    from_fn(move |to| match (&query.plan().unit, query.measure) {
-        (Some(unit), _) => to.write_str(unit),
-        (None, Measure::Count) => {
-            let signals = finding.signals.iter();
-            let counted = signals.filter(|&signal| query.measured.signals.contains(signal));
-            write_list(to, names(counted))
-        }
-        (None, Measure::DistinctPorts) => to.write_str("distinct ports"),
-        (None, Measure::DistinctAddresses) => to.write_str("distinct local addresses"),
-        (None, Measure::DistinctRemotes) => to.write_str("distinct remotes"),
-        (None, Measure::Other) => to.write_str(query.measure_name()),
-    })
+    from_fn(
+        move |to| match (&query.plan().unit, counted(query.plan())) {
+            (Some(unit), _) => to.write_str(unit),
+            (None, Counted::Events) => {
+                let signals = finding.signals.iter();
+                let counted = signals.filter(|&signal| query.measured.signals.contains(signal));
+                write_list(to, names(counted))
+            }
+            (None, Counted::Distinct(Field::LocalPort | Field::RemotePort)) => {
+                to.write_str("distinct ports")
+            }
+            (None, Counted::Distinct(Field::LocalIp)) => to.write_str("distinct local addresses"),
+            (None, Counted::Distinct(Field::RemoteIp)) => to.write_str("distinct remotes"),
+            // A column has the name that the rule's author has given it.
+            (None, _) => to.write_str(query.measure_name()),
+        },
+    )
 }
 
 fn write_measured(to: &mut Formatter<'_>, finding: &Finding) -> fmt::Result {
@@ -193,7 +199,7 @@ fn write_likeness(to: &mut Formatter<'_>, finding: &Finding) -> fmt::Result {
 }
 
 /// What the source has learned, and from what became of its attempts.
-fn write_outcomes(to: &mut Formatter<'_>, outcomes: &Outcomes) -> fmt::Result {
+fn write_outcomes(to: &mut Formatter<'_>, outcomes: &Outcomes, is_over: bool) -> fmt::Result {
     let Outcomes {
         accepted,
         refused,
@@ -226,6 +232,10 @@ fn write_outcomes(to: &mut Formatter<'_>, outcomes: &Outcomes) -> fmt::Result {
     write_number(to, *half_open, " half-open, ")?;
     write_number(to, *refused, " refused, ")?;
     write_number(to, *silent, " not answered")?;
+    // The latest attempts of an incident that goes on may be answered after its line.
+    if !is_over && *silent > 0 {
+        to.write_str(" yet")?;
+    }
     served(*silent_with_listener).fmt(to)
 }
 

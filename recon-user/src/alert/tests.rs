@@ -25,7 +25,7 @@ use crate::contact::Outcomes;
 use crate::incident::{Notification, Phase};
 use crate::process::Start;
 use crate::row::{SignalSet, ToolSet, Verdict};
-use crate::rule::{Configured, Profile, defaults};
+use crate::rule::{Configured, Profile, captured, defaults, mirrored};
 use crate::stream::{Measure, Query};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -72,7 +72,7 @@ pub(crate) use groups::Changed;
 pub(crate) use key::GroupKey;
 pub use key::{KeyColumn, KeyPlan};
 pub use operator::Measure;
-pub(crate) use operator::{measure_name, rule_id};
+pub(crate) use operator::{Counted, counted, measure_name, rule_id};
 pub use query::Query;
 pub(crate) use review::{greatest_measure, review};
 pub(crate) use state::{Moves, SavedStream, StreamState};

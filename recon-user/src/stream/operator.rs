@@ -197,6 +197,31 @@ pub(crate) fn rule_id(plan: &Plan) -> String {
     }
 }
 
+/// What is counted against a threshold, under whatever condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    Events,
+    /// Distinct values of a field.
+    Distinct(Field),
+    /// What another aggregate says.
+    Other,
+}
+
+/// What the threshold of a plan counts.
+pub(crate) fn counted(plan: &Plan) -> Counted {
+    use AggregateFunction::{Count, CountIf, DCount, DCountIf};
+    let Some(threshold) = plan.threshold else {
+        return Counted::Events;
+    };
+    let aggregate = &plan.aggregates[threshold.aggregate];
+    let of = aggregate.arguments.first().and_then(field);
+    match (aggregate.function, of) {
+        (Count | CountIf, _) => Counted::Events,
+        (DCount | DCountIf, Some(of)) => Counted::Distinct(of),
+        _ => Counted::Other,
+    }
+}
+
 /// What the threshold of a plan is compared with.
 pub(crate) fn measure(plan: &Plan) -> Measure {
     let Some(threshold) = plan.threshold else {

@@ -12,7 +12,7 @@ fn answers_are_in_the_fields_and_the_message() {
             5,
             0,
             json!({"accepted": 0, "refused": 30, "half_open": 2, "silent": 5, "open_ports": [22, 80]}),
-            "open to it 22, 80; of 37 targets 0 accepted, 2 half-open, 30 refused, 5 not answered",
+            "open to it 22, 80; of 37 targets 0 accepted, 2 half-open, 30 refused, 5 not answered yet",
         ),
         (
             vec![],
@@ -26,14 +26,14 @@ fn answers_are_in_the_fields_and_the_message() {
             5,
             0,
             json!({"accepted": 0, "refused": 30, "half_open": 0, "silent": 5, "open_ports": []}),
-            "of 35 targets 0 accepted, 0 half-open, 30 refused, 5 not answered",
+            "of 35 targets 0 accepted, 0 half-open, 30 refused, 5 not answered yet",
         ),
         (
             vec![],
             5,
             2,
             json!({"accepted": 0, "refused": 30, "half_open": 0, "silent": 5, "silent_with_listener": 2, "open_ports": []}),
-            "of 35 targets 0 accepted, 0 half-open, 30 refused, 5 not answered (2 of them though a socket waits there)",
+            "of 35 targets 0 accepted, 0 half-open, 30 refused, 5 not answered yet (2 of them though a socket waits there)",
         ),
     ] {
         finding.outcomes = Some(Outcomes {
@@ -49,6 +49,55 @@ fn answers_are_in_the_fields_and_the_message() {
         let message = alert["message"].as_str().expect("text");
         let begin = "over 20 in 1h; ";
         assert!(message.ends_with(&format!("{begin}{said}")), "{message}");
+    }
+}
+
+#[test]
+fn no_message_of_a_built_in_rule_names_a_column() {
+    let profiles = [Profile::Outcomes, Profile::Source];
+    let plans = profiles.map(|profile| [defaults(profile), captured(profile), mirrored(profile)]);
+    let mut found = finding("port-scan", &[Signal::Syn]);
+    for plan in plans.into_iter().flatten().flatten() {
+        found.query = Query::new(Configured::plain(plan)).into();
+        let unit = unit(&found).to_string();
+        assert!(!unit.contains('_'), "{}: {unit}", found.query.rule_id());
+    }
+}
+
+#[test]
+fn targets_may_be_answered_until_the_incident_ends() {
+    let mut finding = finding("port-scan", &[Signal::Syn]);
+    // (phase, not answered, end of the message)
+    for (phase, silent, end) in [
+        (
+            Phase::Began,
+            1,
+            "of 1 target 0 accepted, 0 half-open, 0 refused, 1 not answered yet",
+        ),
+        (
+            Phase::Grew,
+            2,
+            "of 2 targets 0 accepted, 0 half-open, 0 refused, 2 not answered yet",
+        ),
+        (
+            Phase::Ended,
+            2,
+            "of 2 targets 0 accepted, 0 half-open, 0 refused, 2 not answered",
+        ),
+        (
+            Phase::Began,
+            0,
+            "of 0 targets 0 accepted, 0 half-open, 0 refused, 0 not answered",
+        ),
+    ] {
+        finding.phase = phase;
+        finding.outcomes = Some(Outcomes {
+            silent,
+            ..Outcomes::default()
+        });
+        let alert = parsed(&finding, &[]);
+        let message = alert["message"].as_str().expect("text");
+        assert!(message.ends_with(end), "{message}");
     }
 }
 
