@@ -31,7 +31,7 @@ use crate::settings::InForce;
 use crate::standard_streams::{STDIN, check_stdin, decompressor};
 use crate::stream::Interval;
 pub use faults::Faults;
-pub(crate) use lines::{Lines, NextLine};
+pub(crate) use lines::{BYTE_ORDER_MARK, LONGEST as LONGEST_LINE, Lines, NextLine};
 
 /// How many processes are remembered for alerts, at least: half of what a 64-bit kernel runs by
 /// default.

@@ -142,6 +142,21 @@ impl Input {
         Ok(start)
     }
 
+    /// Drops what is between the first bytes, up to that many, and the next line break.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub(crate) fn cut_line(&mut self, kept: u64) -> io::Result<()> {
+        let start = self.peek(kept)?;
+        let rest = std::mem::replace(&mut self.bytes, Box::new(io::empty()));
+        let mut rest = BufReader::with_capacity(CHUNK, rest);
+        io::copy(&mut rest.by_ref().take(start.len() as u64), &mut io::sink())?;
+        rest.skip_until(b'\n')?;
+        let start = Cursor::new(start).chain(&b"\n"[..]);
+        self.bytes = Box::new(start.chain(rest));
+        Ok(())
+    }
+
     /// Its bytes, as lines are read.
     pub(crate) fn into_reader(self) -> Box<dyn BufRead> {
         Box::new(BufReader::with_capacity(CHUNK, self.bytes))

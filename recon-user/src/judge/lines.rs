@@ -7,7 +7,7 @@
 use std::io::{self, BufRead, Read as _};
 
 /// The longest line. A row has less than 10 KiB.
-const LONGEST: usize = 1 << 20;
+pub(crate) const LONGEST: usize = 1 << 20;
 
 /// A line.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) enum NextLine<'a> {
 }
 
 /// What Windows writes at the beginning of a file in UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads lines.
 pub(crate) struct Lines<R> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::capture::tests::written::gzip;
+use crate::judge::LONGEST_LINE;
 use crate::report::gather::{MOST_BLIND, MOST_HOSTS};
 
 /// Lines of one kind, each with another number.
@@ -98,6 +99,71 @@ fn what_the_page_has_no_room_for_is_counted() {
         // What fits is no loss.
         let one = model_of(&lines[..lines.len().min(1)]);
         assert!(one.losses.len() <= 1, "{:?}", one.losses);
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_is_skipped_wherever_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let alert = line("a", "began", 1, "high", 21).to_string();
+    let row = rows::rows().lines().next().expect("a row").to_owned();
+    let [most, long, longest] = [0, 1, 5 << 20].map(|over| "x".repeat(LONGEST_LINE + over));
+    let mark = "\u{feff}";
+    // (lines, the numbers of those that can't be read, or why the file is refused)
+    for (lines, expected) in [
+        (vec![&*long, &alert], Ok(vec![1])),
+        (vec![&longest, &alert, &longest, "x"], Ok(vec![1, 3, 4])),
+        (vec!["", &long, "", &long, &alert], Ok(vec![2, 4])),
+        (vec![&longest, &row], Ok(vec![1])),
+        (vec![&format!("{mark}{long}"), &alert], Ok(vec![1])),
+        (vec![&format!("{mark}{alert}"), &long], Ok(vec![2])),
+        (vec![mark, &alert], Ok(vec![])),
+        (
+            vec![&*most, &alert],
+            Err("its first line is no JSON object"),
+        ),
+        (vec![&*long], Err("its first lines are longer than 1 MiB")),
+        (
+            vec![&*long; 9],
+            Err("its first lines are longer than 1 MiB"),
+        ),
+    ] {
+        let lengths: Vec<usize> = lines.iter().map(|line| line.len()).collect();
+        let path = folder.path().join("lines.jsonl");
+        std::fs::write(&path, lines.join("\n")).expect("a file");
+        let inputs = match (input::open(&[path]), &expected) {
+            (Ok(inputs), _) => inputs,
+            (Err(error), Err(part)) => {
+                let error = error.to_string();
+                assert!(error.contains(part), "{lengths:?}: {error}");
+                continue;
+            }
+            (Err(error), Ok(_)) => panic!("{lengths:?}: {error}"),
+        };
+        let in_force = rows::in_force();
+        let rules = ReportRules {
+            of_rows: &in_force,
+            of_captures: &in_force,
+        };
+        let mut reader = ReportReader::new(rules);
+        for input in inputs.alerts {
+            reader.read_alerts(input);
+        }
+        if !inputs.rows.is_empty() {
+            reader.read_rows(inputs.rows, false).expect("to memory");
+        }
+        let found: Vec<usize> = reader
+            .material
+            .unreadable
+            .places
+            .iter()
+            .map(|place| {
+                let (_, number) = place.split_once("line ").expect("a number");
+                let (number, _) = number.split_once(':').expect("a reason");
+                number.parse().expect("a number")
+            })
+            .collect();
+        assert_eq!(Ok(found), expected, "{lengths:?}");
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn in_force() -> InForce {
 }
 
 /// Rows of a scan that this host refuses, one port a second, and of an open port.
-fn rows() -> String {
+pub(super) fn rows() -> String {
     let mut rows = String::new();
     for number in 0..40 {
         for action in ["SYN", "ConnectionFailed"] {
