@@ -1,11 +1,14 @@
 //! The page of `recon report`, in a real browser: what it shows of a real scan, of a capture, of a
-//! thousand incidents and of nothing; that hostile texts stay texts; and that it loads nothing.
+//! thousand incidents, of wrong times and of nothing; that hostile texts stay texts; and that it
+//! loads nothing.
 //!
 //! The decision held here: one browser and one scan for all pages, since both take seconds.
 //! Pictures are compared by colours, not by pixels: a font may differ.
 
 #[path = "report/browser.rs"]
 mod browser;
+#[path = "report/layout.rs"]
+mod layout;
 #[path = "replay/made.rs"]
 mod made;
 
@@ -24,6 +27,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use browser::{Browser, PROGRAM};
+use layout::{ensure_readable, wrong_clocks};
 
 const WIDE: [u32; 2] = [1280, 900];
 const NARROW: [u32; 2] = [800, 900];
@@ -163,9 +167,7 @@ fn real(browser: &mut Browser, folder: &Path, recorded: &Recorded) -> Result<()>
         "{said}"
     );
     ensure!(browser.number("document.querySelectorAll('.targets').length")? == 0);
-    let overflow = browser.evaluate("document.documentElement.scrollWidth <= innerWidth")?;
-    ensure!(overflow == json!(true), "the page is wider than the window");
-    Ok(())
+    ensure_readable(browser)
 }
 
 /// A capture of a scan of one port after the other, a second each.
@@ -184,7 +186,7 @@ fn capture(browser: &mut Browser, folder: &Path) -> Result<()> {
     ensure_coloured(browser, ".targets", &["--outcome-0"])?;
     let said = browser.text("document.getElementById('processes').textContent")?;
     ensure!(said.contains("A capture names no processes"), "{said}");
-    Ok(())
+    ensure_readable(browser)
 }
 
 /// Texts that somebody else chooses.
@@ -339,6 +341,7 @@ fn a_browser_shows_what_happened_and_loads_nothing() -> Result<()> {
     real(&mut browser, at, &recorded).context("alerts and rows")?;
     capture(&mut browser, at).context("a capture")?;
     hostile(&mut browser, at, scan).context("hostile texts")?;
+    wrong_clocks(&mut browser, at, scan).context("wrong clocks")?;
     many(&mut browser, at, scan).context("many incidents")?;
     none(&mut browser, at).context("no incident")?;
     let Browser {
@@ -349,7 +352,7 @@ fn a_browser_shows_what_happened_and_loads_nothing() -> Result<()> {
     ensure!(complaints.is_empty(), "{complaints:?}");
     let is_page = |url: &&String| url.starts_with("file://") && url.ends_with(".html");
     ensure!(requests.iter().all(|url| is_page(&url)), "{requests:?}");
-    ensure!(requests.len() == 6, "{requests:?}");
+    ensure!(requests.len() == 7, "{requests:?}");
     if let Some(keep) = std::env::var_os("RECON_KEEP_REPORTS") {
         for entry in fs::read_dir(at)? {
             let entry = entry?;

@@ -89,7 +89,10 @@ function matrix(model, wanted, width, isLog, choose) {
 function targets(model, row, width) {
   const { chart } = model;
   const [source, total, kept] = chart.sources[row];
-  const points = pointsOf(chart)[row];
+  const all = pointsOf(chart)[row];
+  const isInside = (point) => isOnAxis(model, { first: chart.at[point] + chart.from, last: chart.at[point] + chart.from });
+  const inside = all.filter(isInside);
+  const points = inside.length > 0 ? inside : all;
   const ports = points.map((point) => chart.port[point]);
   const hosts = [...new Set(points.map((point) => chart.host[point]))];
   const isSweep = hosts.length > new Set(ports).size;
@@ -118,8 +121,11 @@ function targets(model, row, width) {
     }, shape("title", {}, `${exactTime(chart.at[first] + chart.from)} ${chart.hosts[chart.host[first]]} ${describeMark(chart, mark)}`)));
   }
   svg.append(shape("text", { x: 4, y: 16, class: "label" }, isSweep ? "address" : "port"),
-    shape("text", { x: LABEL - 8, y: TARGETS + 22, class: "label end" }, "UTC"));
-  return element("div", {}, svg, note(kept < total
+    shape("text", { x: AXIS_NAME, y: TARGETS + 22, class: "label end" }, "UTC"));
+  const beside = all.length - points.length;
+  return element("div", {}, svg,
+    note(beside > 0 && `${plural(beside, "target was", "targets were")} tried outside of the time axis, and not drawn.`),
+    note(kept < total
     ? `${number(kept)} of the ${number(total)} targets of ${model.sources[source].name} are drawn: all open ones, and of the others each n-th in the order of time.` : undefined));
 }
 

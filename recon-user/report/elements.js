@@ -36,7 +36,10 @@ function section(id, heading, ...children) {
 
 /** A sentence on what is not known. */
 function note(text) {
-  return text ? element("p", { class: "note" }, text) : undefined;
+  if (!text) return undefined;
+  // An option does not break into lines.
+  const parts = text.split(/(--[a-z]+)/).map((part, place) => (place % 2 > 0 ? element("span", { class: "whole" }, part) : part));
+  return element("p", { class: "note" }, parts);
 }
 
 const NUMBER = new Intl.NumberFormat("en-US");
@@ -50,15 +53,20 @@ const exactTime = (at) => EXACT_FORMAT(new Date(at));
 
 /** A duration in its two greatest units. */
 function duration(milliseconds) {
-  if (milliseconds < 1000) return `${milliseconds} ms`;
+  if (milliseconds < 1000) return `${milliseconds}\u00a0ms`;
   let rest = Math.round(milliseconds / 1000);
   const parts = [];
   for (const [unit, seconds] of [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]]) {
     const count = Math.floor(rest / seconds);
     rest -= count * seconds;
-    if (count > 0) parts.push(`${count} ${unit}`);
+    if (count > 0) parts.push(`${count}\u00a0${unit}`);
   }
   return parts.slice(0, 2).join(" ");
+}
+
+/** Whether an incident lies within the main body of times, over which the time axis goes. */
+function isOnAxis({ span }, { first, last }) {
+  return !span || (first >= span[0] && last <= span[1]);
 }
 
 /** The beginning of a text that fits. */
@@ -77,6 +85,11 @@ function ranges(ports, most = 16) {
   }
   const shown = parts.slice(0, most).map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`));
   return shown.join(", ") + (parts.length > most ? ", …" : "");
+}
+
+/** A name that breaks into lines behind its slashes, and not within words. */
+function breakable(name) {
+  return name.split("/").flatMap((part, place) => (place > 0 ? ["/", element("wbr"), part] : [part]));
 }
 
 /** A mark's colour with what it stands for. */

@@ -7,7 +7,7 @@ function figure(value, what, ...details) {
 }
 
 function figures(model) {
-  const { incidents, has_more_incidents: more, sources, learned, chart, span } = model;
+  const { incidents, hidden_incidents: hidden, sources, learned, chart, span } = model;
   const by = SEVERITIES.map((name, severity) =>
     [name, incidents.filter((incident) => incident.severity === severity).length]).reverse();
   const verdicts = new Map();
@@ -15,12 +15,15 @@ function figures(model) {
   const ports = new Set(chart.port).size;
   const used = learned.filter((port) => port.used_by.length > 0);
   const senders = model.processes.filter((process) => process.is_sender).length;
+  const outside = incidents.filter((incident) => !isOnAxis(model, incident)).length;
   return element("ul", { class: "figures" },
-    span && figure(duration(span[1] - span[0]), "of time", `${time(span[0])} to`, `${time(span[1])} UTC`),
-    figure(number(incidents.length), `${incidents.length === 1 ? "incident" : "incidents"}${more ? ", of more" : ""}`,
+    span && figure(duration(span[1] - span[0]), "of time", `${time(span[0])} to`, `${time(span[1])} UTC`,
+      outside > 0 && `and ${plural(outside, "incident")} at other times`),
+    figure(number(incidents.length), incidents.length === 1 ? "incident" : "incidents",
+      hidden > 0 && `the most severe of ${number(incidents.length + hidden)}, of equal ones the newest`,
       by.filter(([, count]) => count > 0).map(([name, count]) => `${number(count)} ${name}`).join(", ")),
     figure(number(sources.length), sources.length === 1 ? "source" : "sources",
-      [...verdicts].map(([verdict, count]) => `${number(count)} ${verdict}`).join(", ")),
+      [...verdicts].slice(0, SEVERITIES.length).map(([verdict, count]) => `${number(count)} ${clip(verdict, 20)}`).join(", ")),
     figure(number(ports), chart.is_exact ? "ports tried" : "ports named",
       chart.is_exact || ports === 0 ? undefined : "a sample: at least"),
     figure(number(learned.length), "open ports found", learned.length > 0

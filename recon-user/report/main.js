@@ -4,7 +4,7 @@
 function header(model) {
   const hosts = model.hosts.length > 0 ? ` of ${model.hosts.join(", ")}` : "";
   const inputs = model.inputs.map(({ name, kind, read }) => `${name} (${[kind, read].filter(Boolean).join(", ")})`);
-  return element("header", {}, element("h1", {}, `recon report${hosts}`),
+  return element("header", {}, element("h1", { title: `recon report${hosts}` }, `recon report${hosts}`),
     element("p", { class: "inputs" }, `From ${inputs.join("; ")}, by recon ${model.version}. Times are UTC.`));
 }
 
@@ -31,8 +31,8 @@ function drawReport(model, root) {
       model.learned.length === 0 ? note("No source other than clients found a port open, as far as this input shows.") : learned.root),
     section("processes", "Processes of this host that scan",
       note(model.unknown.processes), senders ? processTree(model) : !model.unknown.processes && note("No incident is about a process that sends.")),
-    section("sources", "Sources", note(model.unknown.sources), sources.root),
-    section("incidents", "Incidents", incidents.root),
+    section("sources", "Sources", note(model.unknown.sources), model.sources.length === 0 ? note("There is no source.") : sources.root),
+    section("incidents", "Incidents", model.incidents.length === 0 ? note("There is no incident.") : incidents.root),
     section("losses", "What is not known", model.losses.length === 0
       ? note("Nothing is known to be missing: no line was unreadable, no count is a lower bound, and recon did not say that it was blind.") : lossTable(model)));
   // Without the padding of the page.

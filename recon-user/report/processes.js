@@ -18,7 +18,7 @@ function processTree(model) {
   const senders = model.processes.filter((process) => process.is_sender);
   const named = new Map(model.processes.map((process) => [`${process.host} ${process.pid}`, process.name]));
   const placeOf = ({ unit, container }) =>
-    [unit && `unit ${unit}`, container && `container ${container.slice(0, 12)}`].filter(Boolean).join(", ") || "in no known unit or container";
+    [unit && `unit ${unit}`, container && `container ${container}`].filter(Boolean).join(", ") || "in no known unit or container";
   const parentOf = ({ host, parent }) => {
     if (parent === undefined) return "parent unknown";
     const name = named.get(`${host} ${parent}`);
@@ -26,7 +26,8 @@ function processTree(model) {
   };
   const places = [...charts.group(senders, placeOf)].sort(([one], [other]) => one.localeCompare(other));
   return element("ul", { class: "tree" }, places.map(([place, own]) => element("li", {},
-    element("span", { class: "place" }, place),
+    // As docker shows a container.
+    element("span", { class: "place", title: place }, place.replace(/(container \w{12})\w+$/, "$1…")),
     element("ul", {}, [...charts.group(own, parentOf)].map(([parent, children]) => element("li", {},
       parent, element("ul", {}, children.map(processEntry))))))));
 }

@@ -36,6 +36,7 @@ function makeTable(caption, columns, idOf, order) {
     });
     body.replaceChildren(...items.slice(0, shown).map((item) => element("tr", { id: idOf?.(item) },
       columns.map((column) => element("td", { class: column.isNumber ? "number" : column.kind }, column.show(item) ?? "")))));
+    if (items.length === 0) body.append(element("tr", {}, element("td", { colspan: columns.length }, "The filter selects none.")));
     more.textContent = `show more of ${plural(items.length, "row")}`;
     more.hidden = items.length <= shown;
   }
@@ -91,18 +92,20 @@ function sourceTable(model) {
     ...column, show: (position) => column.show(model.sources[position], position),
     sort: column.sort && ((position) => column.sort(model.sources[position])),
   });
+  const networkOf = (it) => [it.network, it.country].filter(Boolean).join(" ");
+  const toolsOf = (it) => (it.tools ?? []).join(", ");
   return makeTable("Sources", [
-    { name: "source", sort: (it) => it.name, show: (it) => [element("b", {}, it.name), alias(it) && element("small", {}, ` ${alias(it)}${it.domain_by ? ` (by ${it.domain_by})` : ""}`)] },
-    { name: "verdict", sort: verdictOf, show: verdictOf },
+    { name: "source", kind: "name", sort: (it) => it.name, show: (it) => [element("b", {}, it.name), alias(it) && element("small", {}, ` ${alias(it)}${it.domain_by ? ` (by ${it.domain_by})` : ""}`)] },
+    { name: "verdict", kind: "wrapped", sort: verdictOf, show: verdictOf },
     { name: "severity", sort: (it) => it.severity, show: (it) => severityBadge(it.severity), isNumber: true },
     { name: "incidents", sort: (it) => it.incidents, show: (it) => number(it.incidents), isNumber: true },
     { name: "targets", sort: targetsOf, isNumber: true, show: (it) => (targetsOf(it) < 0 ? "" : `${number(targetsOf(it))}${it.is_counted ? "" : "+"}`) },
-    { name: "outcomes", show: (it) => outcomeBar(it.outcomes), kind: "wide" },
-    { name: "tools", sort: (it) => (it.tools ?? []).join(), show: (it) => (it.tools ?? []).join(", ") },
-    { name: "network", sort: (it) => it.network ?? "", show: (it) => [it.network, it.country].filter(Boolean).join(" ") },
+    { name: "outcomes", show: (it) => outcomeBar(it.outcomes), kind: "wide", isKnown: (it) => it.outcomes },
+    { name: "tools", sort: toolsOf, show: toolsOf, kind: "wrapped", isKnown: toolsOf },
+    { name: "network", sort: networkOf, show: networkOf, kind: "name", isKnown: networkOf },
     { name: "first", sort: (it) => it.first, show: (it) => time(it.first), kind: "time" },
     { name: "last", sort: (it) => it.last, show: (it) => time(it.last), kind: "time" },
-  ].map(of), (position) => `source-${position}`, { column: 2, isDown: true });
+  ].filter(({ isKnown }) => !isKnown || model.sources.some(isKnown)).map(of), (position) => `source-${position}`, { column: 2, isDown: true });
 }
 
 function incidentTable(model) {
@@ -114,7 +117,7 @@ function incidentTable(model) {
   return makeTable("Incidents", [
     { name: "first", sort: (it) => it.first, show: (it) => time(it.first), kind: "time" },
     { name: "severity", sort: (it) => it.severity, show: (it) => severityBadge(it.severity), isNumber: true },
-    { name: "rule", sort: (it) => it.rule, show: (it) => it.rule, kind: "name" },
+    { name: "rule", sort: (it) => it.rule, show: (it) => breakable(it.rule), kind: "name" },
     { name: "source", sort: sourceName, kind: "name", show: (it) => sourceLink(model, it.source) },
     { name: "target", sort: (it) => it.target, kind: "name", show: (it) => `${it.target}${it.port === undefined ? "" : ` port ${it.port}`}` },
     { name: "count", sort: (it) => it.count, show: (it) => `${it.lower_bound ? "≥" : ""}${number(it.count)}`, isNumber: true },

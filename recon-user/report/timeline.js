@@ -4,10 +4,14 @@
 const LANES = 40;
 const LABEL = 168;
 const BAR = 7;
-const DEEPEST = 4;
+const DEEPEST = 6;
 const OVERVIEW = 56;
 const AXIS = 22;
-const MARGIN = 24;
+const MARGIN = 40;
+/** Incidents beside the axis that are named. */
+const NAMED = 10;
+/** Where the name of an axis ends: left of its first tick, which is centered. */
+const AXIS_NAME = LABEL - 56;
 
 /** A scale for times, also for a single one. */
 function timeScale(from, to, left, right) {
@@ -76,8 +80,8 @@ function overview(model, positions, x, top) {
       stacked += count;
     }
   }
-  marks.append(shape("text", { x: LABEL - 8, y: top + 18, class: "label end" }, `${number(most)} at most`),
-    shape("text", { x: LABEL - 8, y: top + 32, class: "label end" }, "began"));
+  marks.append(shape("text", { x: LABEL - 8, y: top + 18, class: "label end" }, "incidents begun,"),
+    shape("text", { x: LABEL - 8, y: top + 32, class: "label end" }, `up to ${number(most)} at once`));
   return marks;
 }
 
@@ -95,9 +99,26 @@ function bar({ position, incident, left, width, depth }, top, x) {
   return mark;
 }
 
+/** A sentence on the incidents that lie outside of the time axis. */
+function besideAxis(model, positions) {
+  if (positions.length === 0) return undefined;
+  const named = positions.slice(0, NAMED).flatMap((position, place) => {
+    const { first, last, rule, source } = model.incidents[position];
+    return [place > 0 ? "; " : " ", element("a", { href: `#incident-${position}` }, `${time(first)} to ${time(last)}`),
+      ` ${rule}: ${clip(model.sources[source].name, 40)}`];
+  });
+  const rest = positions.length - NAMED;
+  return element("p", { class: "note", id: "beside-axis" },
+    `${plural(positions.length, "incident lies", "incidents lie")} outside of the time axis:`, named,
+    rest > 0 && `; and ${number(rest)} more, in the table of incidents`, ".");
+}
+
 /** The time line of some incidents. */
-function timeline(model, positions, width) {
-  if (positions.length === 0) return note("No incident is selected.");
+function timeline(model, selected, width) {
+  if (selected.length === 0) return note("No incident is selected.");
+  const onAxis = selected.filter((position) => isOnAxis(model, model.incidents[position]));
+  const positions = onAxis.length > 0 ? onAxis : selected;
+  const beside = onAxis.length > 0 ? selected.filter((position) => !isOnAxis(model, model.incidents[position])) : [];
   const of = positions.map((position) => model.incidents[position]);
   const x = timeScale(charts.min(of, (it) => it.first), charts.max(of, (it) => it.last), LABEL, width - MARGIN);
   const { lanes, others } = lanesOf(model, positions);
@@ -119,7 +140,7 @@ function timeline(model, positions, width) {
   const axis = shape("g", { class: "axis", transform: `translate(0,${top})` });
   charts.select(axis).call(charts.axisBottom(x).ticks(width / 110).tickFormat(tickTime).tickSizeInner(-top + OVERVIEW + 10).tickSizeOuter(0));
   svg.append(axis, overview(model, positions, x, 0), drawn,
-    shape("text", { x: LABEL - 8, y: top + 15, class: "label end" }, "UTC"));
-  return element("div", {}, svg, note(others > 0
+    shape("text", { x: AXIS_NAME, y: top + 15, class: "label end" }, "UTC"));
+  return element("div", {}, svg, besideAxis(model, beside), note(others > 0
     ? `${plural(others, "more source has", "more sources have")} no lane: the ${LANES} with the most severe incidents are shown. The filter chooses.` : undefined));
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::axis::main_body;
 use super::chart;
 use super::endpoints::UNNAMED;
 use super::gather::{Gathered, GatheredIncident};
@@ -149,9 +150,9 @@ pub(super) fn build(material: Material) -> PageModel {
     PageModel {
         version: env!("CARGO_PKG_VERSION"),
         inputs,
-        span: span(&sources.entries),
+        span: main_body(times_of(&incidents, &sources.entries)),
         incidents: entries_of(incidents, of_incident, of_processes),
-        has_more_incidents: gathered.without_room.incidents > 0,
+        hidden_incidents: gathered.hidden.count(),
         sources: sources.entries,
         learned: learned.finish(),
         processes: processes.entries,
@@ -196,11 +197,13 @@ fn entries_of(
         .collect()
 }
 
-/// The first and the last time of what is shown.
-fn span(sources: &[SourceEntry]) -> Option<[i64; 2]> {
-    let first = sources.iter().map(|source| source.first).min()?;
-    let last = sources.iter().map(|source| source.last).max()?;
-    (first <= last).then_some([first, last])
+/// The first and the last times of all that is shown.
+fn times_of(incidents: &[GatheredIncident], sources: &[SourceEntry]) -> Vec<i64> {
+    let of_incidents = incidents.iter().map(|of| (of.entry.first, of.entry.last));
+    let of_sources = sources.iter().map(|source| (source.first, source.last));
+    // Of a source that only a list names, no time is known.
+    let known = of_incidents.chain(of_sources.filter(|(first, last)| first <= last));
+    known.flat_map(|(first, last)| [first, last]).collect()
 }
 
 fn unknown_parts(has_attempts: bool, is_capture: bool) -> UnknownParts {

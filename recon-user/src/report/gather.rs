@@ -5,11 +5,11 @@
 //! The decisions held here:
 //! - Lines with the same `event.id` are one incident. A line that was written twice, after a
 //!   restart, counts once.
-//! - Only so many incidents are kept: the most severe, of equal ones the first. Lines about others
-//!   are counted.
+//! - Only so many incidents are kept: the most severe, of equal ones the newest. The others, and the
+//!   lines about them, are counted.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::BuildHasher as _;
 
 use jiff::Timestamp;
 
@@ -19,9 +19,12 @@ use super::endpoints::{
 };
 use super::model::{IncidentEntry, OutcomeCounts, ProcessEntry, SourceEntry};
 use crate::kql::Severity;
+use crate::seed::Secrets;
 
 /// Incidents on a page.
 pub(super) const MOST_INCIDENTS: usize = 5000;
+/// Incidents beyond them that are told apart, by 8 bytes of each.
+const MOST_HIDDEN: usize = 1 << 20;
 /// Lines of an incident that are shown.
 pub(super) const MOST_PHASES: usize = 32;
 /// Hosts that are named, and whose lines are counted.
@@ -44,7 +47,8 @@ const SEVERITIES: [Severity; 4] = [
 pub(super) struct Gathered {
     incidents: HashMap<String, GatheredIncident>,
     /// Which incident goes first when there are too many.
-    ranks: BTreeMap<(u8, Reverse<u64>), String>,
+    ranks: BTreeMap<(u8, u64), String>,
+    pub(super) hidden: HiddenIncidents,
     begun: u64,
     /// Incidents below are not shown.
     least: u8,
@@ -71,6 +75,32 @@ pub(super) struct WithoutRoom {
     pub(super) blindness: u64,
     /// Lines of hosts that are not named.
     pub(super) hosts: u64,
+}
+
+/// The incidents that there is no room for.
+#[derive(Debug, Default)]
+pub(super) struct HiddenIncidents {
+    /// Hashes of their ids.
+    ids: HashSet<u64>,
+    secrets: Secrets,
+}
+
+impl HiddenIncidents {
+    fn add(&mut self, id: &str) {
+        if self.ids.len() < MOST_HIDDEN {
+            self.ids.insert(self.secrets.hash_one(id));
+        }
+    }
+
+    /// Notes that an incident is shown after all, since a line about it has come.
+    fn remove(&mut self, id: &str) {
+        self.ids.remove(&self.secrets.hash_one(id));
+    }
+
+    /// How many there are, up to [`MOST_HIDDEN`].
+    pub(super) fn count(&self) -> u64 {
+        self.ids.len() as u64
+    }
 }
 
 /// What the page does not show of an incident.
@@ -173,25 +203,28 @@ impl Gathered {
         let id = clip(&line.event.id);
         if let Some(known) = self.incidents.get_mut(&id) {
             if known.entry.severity < severity {
-                self.ranks
-                    .remove(&(known.entry.severity, Reverse(known.order)));
-                self.ranks.insert((severity, Reverse(known.order)), id);
+                self.ranks.remove(&(known.entry.severity, known.order));
+                self.ranks.insert((severity, known.order), id);
             }
             known.update(line, severity);
             return;
         }
         if self.incidents.len() >= MOST_INCIDENTS {
             let least = self.ranks.first_entry();
-            let Some(least) = least.filter(|least| least.key().0 < severity) else {
+            let Some(least) = least.filter(|least| least.key().0 <= severity) else {
                 self.without_room.incidents += 1;
+                self.hidden.add(&id);
                 return;
             };
-            let evicted = self.incidents.remove(&least.remove());
+            let least = least.remove();
+            let evicted = self.incidents.remove(&least);
             self.without_room.incidents += evicted.map_or(0, |evicted| evicted.lines);
+            self.hidden.add(&least);
         }
         let order = self.begun;
         self.begun += 1;
-        self.ranks.insert((severity, Reverse(order)), id.clone());
+        self.hidden.remove(&id);
+        self.ranks.insert((severity, order), id.clone());
         let incident = GatheredIncident::begin(line, id.clone(), severity, order);
         self.incidents.insert(id, incident);
     }

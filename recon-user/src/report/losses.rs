@@ -104,15 +104,20 @@ pub(super) fn of_page(
     gathered: &Gathered,
     learned: &Learned,
     cut_processes: usize,
-) -> [LossEntry; 6] {
+) -> [LossEntry; 7] {
     let room = gathered.without_room;
     [
         loss(
+            "incidents not shown",
+            gathered.hidden.count(),
+            &format!(
+                "This page has room for {MOST_INCIDENTS}: the most severe, and of equal ones the newest. Name fewer files, or a part of one, to see the others."
+            ),
+        ),
+        loss(
             "lines not shown",
             room.incidents,
-            &format!(
-                "Lines about incidents beyond the {MOST_INCIDENTS} that this page has room for. The least severe are not shown, and of equal ones the last. Name fewer files, or a part of one, to see them."
-            ),
+            "Lines about incidents that are not shown, or that were not for a while.",
         ),
         loss(
             "lines about blindness not shown",

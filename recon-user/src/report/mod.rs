@@ -7,7 +7,7 @@
 //! | what a file holds | [`input`] |
 //! | alert lines | [`alert_line`], [`endpoints`], [`gather`] |
 //! | rows, captures | [`crate::judge`], [`crate::replay`]; their alerts are read as a file's |
-//! | what the page shows | [`build`], by [`learned`], [`chart`], [`losses`], to [`model`] |
+//! | what the page shows | [`build`], by [`axis`], [`learned`], [`chart`], [`losses`], to [`model`] |
 //! | HTML | [`page`] with the files of `recon-user/report/` |
 //! | the file | [`output`] |
 //!
@@ -15,6 +15,7 @@
 //! beyond them, each attempt and each source, comes from the pipeline's own log.
 
 mod alert_line;
+mod axis;
 mod build;
 mod chart;
 mod endpoints;

@@ -13,11 +13,11 @@ pub(crate) struct PageModel {
     pub(super) inputs: Vec<InputRead>,
     /// The hosts that the lines name.
     pub(super) hosts: Vec<String>,
-    /// The first and the last time of what is shown.
+    /// The main body of the times: what lies outside of it is listed beside the axis.
     pub(super) span: Option<[i64; 2]>,
     pub(super) incidents: Vec<IncidentEntry>,
-    /// Whether there were more.
-    pub(super) has_more_incidents: bool,
+    /// How many there is no room for.
+    pub(super) hidden_incidents: u64,
     pub(super) sources: Vec<SourceEntry>,
     pub(super) learned: Vec<LearnedPort>,
     pub(super) processes: Vec<ProcessEntry>,

@@ -258,16 +258,49 @@ fn the_most_severe_incidents_stay() {
         add(&format!("low {number}"), "low");
     }
     // Its lines go with it.
-    let last = format!("low {}", MOST_INCIDENTS - 1);
-    add(&last, "low");
-    add("late and low", "low");
+    add("low 0", "low");
     add("late and high", "high");
-    assert_eq!(gathered.without_room.incidents, 3);
+    add("late and low", "low");
+    // It is shown again, in place of another one.
+    add("low 0", "low");
+    assert_eq!(gathered.without_room.incidents, 4);
+    assert_eq!(gathered.hidden.count(), 2);
     let incidents = gathered.take_incidents();
     assert_eq!(incidents.len(), MOST_INCIDENTS);
     let has = |id: &str| incidents.iter().any(|incident| incident.entry.id == id);
-    assert!(has("low 0") && has("late and high"));
-    assert!(!has("late and low") && !has("unwanted"));
+    for (id, is_shown) in [
+        ("late and high", true),
+        ("late and low", true),
+        ("low 0", true),
+        ("low 1", false),
+        ("low 2", false),
+        ("low 3", true),
+        ("unwanted", false),
+    ] {
+        assert_eq!(has(id), is_shown, "{id}");
+    }
+}
+
+#[test]
+fn what_is_less_severe_than_all_that_is_shown_has_no_room() {
+    let mut gathered = Gathered::new(Severity::Low);
+    let mut add = |id: &str, severity: &str| {
+        let line = line(id, "began", 1, severity, 21).to_string();
+        gathered.add_line(&line).expect("an alert");
+    };
+    for number in 0..MOST_INCIDENTS {
+        add(&format!("high {number}"), "high");
+    }
+    // Two lines of one incident.
+    add("medium", "medium");
+    add("medium", "medium");
+    let model = build(Material {
+        gathered,
+        ..Material::default()
+    });
+    assert_eq!(model.hidden_incidents, 1);
+    let expected = [("incidents not shown", 1), ("lines not shown", 2)];
+    assert_eq!(losses(&model), expected);
 }
 
 #[test]
@@ -284,4 +317,30 @@ fn open_ports_have_the_outcome_that_an_alert_tells() {
         let open = points.find(|(port, _)| **port == 22);
         assert_eq!(open, Some((&22, &expected)), "{accepted}, {half_open}");
     }
+}
+
+#[test]
+fn a_wrong_clock_does_not_stretch_the_axis() {
+    let at = |id: &str, start: &str, end: &str| {
+        let changes = [
+            ("/event/start", json!(start)),
+            ("/event/end", json!(end)),
+            ("/@timestamp", json!(end)),
+        ];
+        with(line(id, "began", 1, "high", 21), &changes)
+    };
+    let (from, to) = ("2026-01-31T09:59:00Z", "2026-01-31T10:00:01Z");
+    let model = model_of(&[
+        at("a", from, to),
+        at("b", from, to),
+        at("early", "1970-01-01T00:00:00Z", "1970-01-01T00:00:07Z"),
+        at("late", to, "9999-12-30T00:00:00Z"),
+    ]);
+    let time = |text: &str| {
+        text.parse::<jiff::Timestamp>()
+            .expect("a time")
+            .as_millisecond()
+    };
+    assert_eq!(model.span, Some([time(from), time(to)]));
+    assert_eq!(model.incidents.len(), 4);
 }
