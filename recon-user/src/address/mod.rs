@@ -9,6 +9,7 @@
 //!   6.1.3), and a /64 of IPv6, which is one link (RFC 4291, 2.5.1): whoever has a host there may
 //!   take all of its addresses.
 
+mod ip_text;
 mod labels;
 mod network;
 mod set;
@@ -19,6 +20,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 use recon_common::Address;
 
+pub(crate) use ip_text::{IpText, endpoint_text};
 pub(crate) use labels::Labels;
 pub(crate) use network::Network;
 pub(crate) use network::ipv4_range;

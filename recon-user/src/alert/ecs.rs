@@ -8,7 +8,7 @@ use std::fmt::Display;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
-use super::ip_text::IpText;
+use crate::address::IpText;
 use super::lines::Origin;
 use super::message::Reason;
 use super::time_text::TimeText;

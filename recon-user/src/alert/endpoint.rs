@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::ip_text::IpText;
+use crate::address::IpText;
 use crate::enrich::AddressFacts;
 
 #[derive(Serialize)]

@@ -9,8 +9,8 @@ use std::fmt::{self, Display, Formatter, from_fn};
 
 use recon_common::{Address, Tool};
 
-use super::ip_text::IpText;
 use super::{actor, names};
+use crate::address::IpText;
 use crate::blind::BlindPart;
 use crate::contact::Outcomes;
 use crate::duration::Ticks;

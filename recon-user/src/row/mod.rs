@@ -18,13 +18,13 @@ mod tool_set;
 mod tests;
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use recon_common::{Address, Detail, Ending, ImageId, Key, Registers, Signal, Tool};
 use serde::{Deserialize, Serialize};
 
-use crate::address::{NetworkSize, Scope};
+use crate::address::{NetworkSize, Scope, endpoint_text};
 use crate::kql::eval::{Columns, Value};
 use crate::kql::{Field, Slot};
 use crate::process::Process;
@@ -247,7 +247,7 @@ impl Row<'_> {
     fn endpoint(&self, address: Option<Address>, column: PortColumn) -> Option<String> {
         let RowKey { port, signal, .. } = self.key;
         let port = port.filter(|_| port_column(signal) == Some(column))?;
-        Some(SocketAddr::new(address?.to_ip(), port).to_string())
+        Some(endpoint_text(address?.to_ip(), port))
     }
 }
 
