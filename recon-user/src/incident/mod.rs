@@ -212,7 +212,7 @@ impl Incidents {
                     found.push((changed.order, finding));
                 }
             }
-            for skipping in self.reported.skipping(index) {
+            for &skipping in self.reported.skipping(index) {
                 for &remote in &began {
                     stream.withdraw_from_network(skipping, remote);
                 }

@@ -21,9 +21,8 @@ pub(super) struct ReportedRemotes {
     /// The incidents of each remote, of queries that others follow. Most remotes have none, and
     /// each row asks.
     remotes: HashMap<Address, Vec<ReportedBy>, Secrets>,
-    /// The queries that count only after another, and those that skip what another reports.
+    /// The queries that count only after another.
     followers: Vec<usize>,
-    skippers: Vec<usize>,
 }
 
 /// An incident of a remote, and the query that reports it, by index.
@@ -33,14 +32,21 @@ struct ReportedBy {
     tag: Tag,
 }
 
-/// What a query depends on, by index.
+/// What a query depends on, and what depends on it, by index in ascending order.
 #[derive(Debug)]
 struct Dependencies {
     query: Arc<Query>,
     after: Vec<usize>,
-    unless: Vec<usize>,
+    /// The queries whose `after` names it, and those whose `unless` does.
+    following: Vec<usize>,
+    skipping: Vec<usize>,
+}
+
+impl Dependencies {
     /// Whether another query depends on it.
-    is_followed: bool,
+    fn is_followed(&self) -> bool {
+        !self.following.is_empty() || !self.skipping.is_empty()
+    }
 }
 
 impl ReportedRemotes {
@@ -52,21 +58,23 @@ impl ReportedRemotes {
             });
             named.map(|(index, _)| index).collect()
         };
-        let after = |query: &Query| positions(query.after());
-        let unless = |query: &Query| positions(query.unless());
-        let follows =
-            |query: &Query, index| after(query).contains(&index) || unless(query).contains(&index);
+        let named = |of: fn(&Query) -> &[String]| -> Vec<Vec<usize>> {
+            queries.iter().map(|query| positions(of(query))).collect()
+        };
+        let (after, unless) = (named(Query::after), named(Query::unless));
+        let naming = |named: &[Vec<usize>], index: usize| -> Vec<usize> {
+            let all = 0..named.len();
+            all.filter(|&other| named[other].contains(&index)).collect()
+        };
         let dependencies = |(index, query): (usize, &Arc<Query>)| Dependencies {
-            after: after(query),
-            unless: unless(query),
-            is_followed: queries.iter().any(|other| follows(other, index)),
+            after: after[index].clone(),
+            following: naming(&after, index),
+            skipping: naming(&unless, index),
             query: Arc::clone(query),
         };
-        let is_follower = |&index: &usize| !after(&queries[index]).is_empty();
-        let is_skipper = |&index: &usize| !unless(&queries[index]).is_empty();
+        let is_follower = |&index: &usize| !after[index].is_empty();
         Self {
             followers: (0..queries.len()).filter(is_follower).collect(),
-            skippers: (0..queries.len()).filter(is_skipper).collect(),
             queries: queries.iter().enumerate().map(dependencies).collect(),
             remotes: HashMap::default(),
         }
@@ -84,7 +92,7 @@ impl ReportedRemotes {
 
     /// Notes the incident of a group.
     pub(super) fn add(&mut self, index: usize, key: &GroupKey, tag: Tag) {
-        if self.queries[index].is_followed
+        if self.queries[index].is_followed()
             && let Some(remote) = key.remote
         {
             let reported = self.remotes.entry(remote).or_default();
@@ -108,11 +116,8 @@ impl ReportedRemotes {
     }
 
     /// Queries whose `unless` names this query.
-    pub(super) fn skipping(&self, index: usize) -> Vec<usize> {
-        let all = self.queries.iter().enumerate();
-        all.filter(|(_, dependencies)| dependencies.unless.contains(&index))
-            .map(|(skipping, _)| skipping)
-            .collect()
+    pub(super) fn skipping(&self, index: usize) -> &[usize] {
+        &self.queries[index].skipping
     }
 
     /// The queries whose `unless` has reported a remote.
@@ -123,7 +128,7 @@ impl ReportedRemotes {
         now: Timestamp,
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
     ) -> Vec<usize> {
-        self.depending(remote, now, is_over, &self.skippers, |of| &of.unless)
+        self.depending(remote, now, is_over, |of| &of.skipping)
     }
 
     /// The queries whose `after` has reported a remote.
@@ -134,26 +139,30 @@ impl ReportedRemotes {
         now: Timestamp,
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
     ) -> Vec<usize> {
-        self.depending(remote, now, is_over, &self.followers, |of| &of.after)
+        self.depending(remote, now, is_over, |of| &of.following)
     }
 
+    /// The queries that depend on those that have reported a remote. Each row of such a remote
+    /// asks, so each of its incidents is looked at once.
     fn depending(
         &self,
         remote: Address,
         now: Timestamp,
         is_over: &dyn Fn(Tag, Timestamp) -> bool,
-        dependent: &[usize],
-        on: fn(&Dependencies) -> &[usize],
+        depending: fn(&Dependencies) -> &[usize],
     ) -> Vec<usize> {
         let Some(reported) = self.remotes.get(&remote) else {
             return Vec::new();
         };
-        let has_reported = |&index: &usize| {
-            let by = reported.iter().find(|by| by.query == index);
-            by.is_some_and(|by| is_over(by.tag, window_start_of(&self.queries[index].query, now)))
-        };
-        let depends = |&index: &usize| on(&self.queries[index]).iter().any(has_reported);
-        dependent.iter().copied().filter(depends).collect()
+        let mut all = Vec::new();
+        for &ReportedBy { query, tag } in reported {
+            let of = &self.queries[query];
+            let dependent = depending(of);
+            if !dependent.is_empty() && is_over(tag, window_start_of(&of.query, now)) {
+                all.extend_from_slice(dependent);
+            }
+        }
+        all
     }
 }
 

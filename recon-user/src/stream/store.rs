@@ -12,11 +12,15 @@ use super::group::Group;
 use super::key::GroupLookup;
 use super::window::allocated;
 
-/// The array grows by this share of its slots, and by at least `LEAST_GROWTH`. Near the memory
-/// bound, a quarter of that is enough.
-const GROWN_SHARE: usize = 8;
+/// The array grows by this share of its slots, and by at least `LEAST_GROWTH`: the greater the
+/// share, the less often a group is copied. A large array grows by a smaller share, as what nobody
+/// uses counts, too. Near the memory bound, an even smaller one is enough.
+const GROWN_SHARE: usize = 2;
+const LARGE_GROWN_SHARE: usize = 8;
+const LEAST_SHARE: usize = 32;
 const LEAST_GROWTH: usize = 8;
-const AT_THE_BOUND: usize = 4;
+/// Slots that an array grows by before it is a large one.
+const LARGE_GROWTH: usize = 1 << 12;
 /// An index shrinks when less than this share of it is used.
 const USED_SHARE: usize = 4;
 /// The position of a group that was dropped.
@@ -105,11 +109,13 @@ impl Store {
 
     /// The number of slots to grow by.
     fn best_growth(&self) -> usize {
-        (self.slots.len() / GROWN_SHARE).max(LEAST_GROWTH)
+        let slots = self.slots.len();
+        let growth = (slots / GROWN_SHARE).min(LARGE_GROWTH);
+        growth.max(slots / LARGE_GROWN_SHARE).max(LEAST_GROWTH)
     }
 
     fn least_growth(&self) -> usize {
-        (self.best_growth() / AT_THE_BOUND).max(1)
+        (self.slots.len() / LEAST_SHARE).max(1)
     }
 
     /// The position of a group.

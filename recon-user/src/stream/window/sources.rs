@@ -206,6 +206,20 @@ impl Ranks {
         }
     }
 
+    /// The sum of two to the power of minus each rank, in parts that do not wait for one another.
+    /// It is exact in any order, as long as no rank is above 42.
+    fn harmonic_sum(&self) -> f64 {
+        const PARTS: usize = 8;
+        const _: () = assert!(REGISTERS.is_multiple_of(PARTS));
+        let mut sums = [0.0; PARTS];
+        for ranks in self.0.as_chunks::<PARTS>().0 {
+            for (sum, &rank) in sums.iter_mut().zip(ranks) {
+                *sum += two_to_minus(rank);
+            }
+        }
+        sums.iter().sum()
+    }
+
     /// The estimate of Flajolet et al. 2007, figure 3, with its correction for few sources. The
     /// correction for many applies to hashes of 32 bits; these have ten more.
     fn estimate(&self) -> u64 {
@@ -214,7 +228,7 @@ impl Ranks {
         const ALPHA: f64 = 0.7213 / (1.0 + 1.079 / REGISTER_COUNT);
         /// Estimates up to this many registers are corrected.
         const FEW: f64 = 2.5 * REGISTER_COUNT;
-        let sum: f64 = self.0.iter().map(|&rank| (-f64::from(rank)).exp2()).sum();
+        let sum = self.harmonic_sum();
         let raw = ALPHA * REGISTER_COUNT * REGISTER_COUNT / sum;
         let empty = self.0.iter().filter(|&&rank| rank == 0).count();
         let estimate = if raw <= FEW && empty > 0 {
@@ -225,6 +239,12 @@ impl Ranks {
         };
         estimate.round() as u64
     }
+}
+
+/// Two to the power of `-rank`, which is an exponent and no digits.
+const fn two_to_minus(rank: u8) -> f64 {
+    const ZERO: u64 = f64::MAX_EXP as u64 - 1;
+    f64::from_bits((ZERO - rank as u64) << (f64::MANTISSA_DIGITS - 1))
 }
 
 /// The saved form of ranks.
@@ -301,6 +321,13 @@ mod tests {
                 assert!(is_right, "{total} of {truth}, seed {seed}");
                 assert!(sources.heap() < 8192, "{}", sources.heap());
             }
+        }
+    }
+
+    #[test]
+    fn a_power_is_that_of_the_standard_library() {
+        for rank in 0..=u8::MAX {
+            assert_eq!(two_to_minus(rank), (-f64::from(rank)).exp2(), "{rank}");
         }
     }
 
