@@ -28,7 +28,7 @@
 //!
 //! Modules that the others share: `address` (the scope of an address, networks), `boot` (which boot
 //! this is), `duration` (durations as text), `parent_folder` (the folder of a file),
-//! `passwd` (the users of this host), `private_signals` (what private remotes do unjudged),
+//! `passwd` (the users of this host), `prefetch` (what is needed next), `private_signals` (what private remotes do unjudged),
 //! `standard_streams` (what stdout and stderr lead to), `process_limits` (what would end this
 //! process halfway), `usage` (errors of the command line), `diagnostic` (errors in rule files and
 //! recon.toml), `enrich` (networks, countries and names of addresses), `stable_hash` (ids of
@@ -66,6 +66,7 @@ mod mutation;
 mod parent_folder;
 mod passwd;
 pub mod pipeline;
+mod prefetch;
 mod private_signals;
 pub mod process;
 pub mod process_limits;

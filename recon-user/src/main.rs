@@ -172,6 +172,15 @@ fn run(command: Command) -> anyhow::Result<bool> {
 }
 
 fn run_replay(options: &ReplayOptions) -> anyhow::Result<bool> {
+    let mut out = io::stdout().lock();
+    let (files, local) = (&options.files, &options.local);
+    let Some(folder) = &options.verify else {
+        let in_force = settings::in_force(&options.rule_options, |profile| {
+            rule::of_captures(profile, !local.is_empty())
+        })?;
+        write_to_stderr(&in_force.warnings);
+        return replay::run(files, local, &in_force, options.format, &mut out);
+    };
     let of_hosts = settings::in_force(&options.rule_options, rule::captured)?;
     // The others have the same warnings.
     write_to_stderr(&of_hosts.warnings);
@@ -180,27 +189,15 @@ fn run_replay(options: &ReplayOptions) -> anyhow::Result<bool> {
         of_hosts: &of_hosts,
         of_mirror: &of_mirror,
     };
-    let mut out = io::stdout().lock();
-    match &options.verify {
-        Some(folder) => replay::verify(folder, options.learn, &options.local, rules, &mut out),
-        None => replay::run(
-            &options.files,
-            &options.local,
-            rules.of(&options.local),
-            options.format,
-            &mut out,
-        ),
-    }
+    replay::verify(folder, options.learn, local, rules, &mut out)
 }
 
 fn run_report(options: &ReportOptions) -> anyhow::Result<bool> {
     let of_rows = in_force(&options.rule_options)?;
-    let defaults = match options.local[..] {
-        [] => rule::mirrored,
-        _ => rule::captured,
-    };
     // The others have the same warnings.
-    let of_captures = settings::in_force(&options.rule_options, defaults)?;
+    let of_captures = settings::in_force(&options.rule_options, |profile| {
+        rule::of_captures(profile, !options.local.is_empty())
+    })?;
     let rules = report::ReportRules {
         of_rows: &of_rows,
         of_captures: &of_captures,

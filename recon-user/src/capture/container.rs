@@ -242,7 +242,22 @@ fn next_of_pcap(stream: &mut CaptureStream, format: PcapFormat) -> Result<Next<'
         interface: None,
         bytes: stream.window.skipped(captured as usize),
         length,
+        upcoming: upcoming_of_pcap(stream, format),
     }))
+}
+
+/// The bytes of the packet at the current place, if it has been read as a whole.
+#[inline]
+fn upcoming_of_pcap(stream: &CaptureStream, format: PcapFormat) -> Option<&[u8]> {
+    let rest = stream.window.bytes(usize::MAX);
+    let &[_, _, captured, _] = rest.first_chunk::<PACKET_HEADER>()?.as_chunks().0 else {
+        return None;
+    };
+    let captured = format.number(captured);
+    // Without any bytes it may be the header of a file.
+    let is_packet = (1..=LONGEST_PACKET).contains(&captured);
+    let packet = rest.get(format.header..format.header + captured as usize);
+    packet.filter(|_| is_packet)
 }
 
 /// In a second.

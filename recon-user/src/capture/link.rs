@@ -75,6 +75,20 @@ impl Link {
     }
 }
 
+impl Link {
+    /// The frame in a packet, if [`LinkReader::read`] gives the packet's bytes as they are, and
+    /// they begin an IP header where most have it.
+    #[inline]
+    pub(crate) fn plain_frame(self, bytes: &[u8]) -> Option<LinkFrame<'_>> {
+        let frame = match self {
+            Self::Ethernet => LinkFrame::Ethernet(bytes),
+            Self::Raw => LinkFrame::Bare(bytes),
+            _ => return None,
+        };
+        frame.is_plain().then_some(frame)
+    }
+}
+
 /// Reads frames, with space for headers that are made.
 #[derive(Debug, Default)]
 pub(crate) struct LinkReader {

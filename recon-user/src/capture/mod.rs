@@ -47,6 +47,8 @@ pub(crate) struct Captured<'a> {
     pub(crate) bytes: &'a [u8],
     /// Its length on the wire.
     pub(crate) length: u32,
+    /// What was captured of the next packet, if that is certain to come and of the same link type.
+    pub(crate) upcoming: Option<&'a [u8]>,
 }
 
 /// What comes next in a capture.

@@ -221,6 +221,7 @@ fn enhanced<'a>(packet: &EnhancedPacketBlock<'a>, interface: CaptureInterface) -
         interface: interface.name,
         bytes: &packet.data[..length],
         length: packet.origlen,
+        upcoming: None,
     }
 }
 
@@ -237,6 +238,7 @@ fn simple<'a>(packet: &SimplePacketBlock<'a>, interface: CaptureInterface) -> Ca
         interface: interface.name,
         bytes: &packet.data[..length.min(packet.data.len())],
         length: packet.orig_len(),
+        upcoming: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Containers, compression and link layers, a row each; and bytes that nobody meant.
 
 mod robust;
+mod upcoming;
 mod wrapped;
 pub(crate) mod written;
 
@@ -40,19 +41,26 @@ pub(crate) fn read(file: Vec<u8>) -> (Vec<Found>, Result<Option<u64>, CaptureErr
         Ok(container) => container,
         Err(error) => return (packets, Err(error)),
     };
-    loop {
+    let mut upcoming: Option<Vec<u8>> = None;
+    let end = loop {
         match container.next() {
-            Ok(Next::Packet(packet)) => packets.push((
-                packet.time.map(|time| time.to_string()),
-                packet.bytes.to_vec(),
-                packet.length,
-                packet.interface.map(Name::text),
-            )),
-            Ok(Next::End) => return (packets, Ok(None)),
-            Ok(Next::Cut(position)) => return (packets, Ok(Some(position))),
-            Err(error) => return (packets, Err(error)),
+            Ok(Next::Packet(packet)) => {
+                assert!(upcoming.is_none_or(|upcoming| upcoming == packet.bytes));
+                upcoming = packet.upcoming.map(<[u8]>::to_vec);
+                packets.push((
+                    packet.time.map(|time| time.to_string()),
+                    packet.bytes.to_vec(),
+                    packet.length,
+                    packet.interface.map(Name::text),
+                ));
+            }
+            Ok(Next::End) => break Ok(None),
+            Ok(Next::Cut(position)) => break Ok(Some(position)),
+            Err(error) => break Err(error),
         }
-    }
+    };
+    assert_eq!(upcoming, None);
+    (packets, end)
 }
 
 fn expected_two() -> Vec<Found> {

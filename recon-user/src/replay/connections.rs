@@ -19,6 +19,7 @@ pub(super) use super::connection::SocketEvent;
 use super::connection::{TcpConnection, TcpState};
 use super::segment::Segment;
 use super::two_way::turned;
+use crate::prefetch::prefetch;
 use crate::seed::hash_secrets;
 
 const _: () = assert!(ACCEPTED_SLOTS <= FLOW_SLOTS && ACCEPTED_SLOTS.is_power_of_two());
@@ -118,6 +119,13 @@ impl Connections {
     pub(super) fn is_two_way(&self, place: SocketPlace) -> bool {
         let (connection, is_own) = self.find(place);
         is_own && connection.is_two_way()
+    }
+
+    /// Fetches the connections of both ends.
+    #[inline]
+    pub(super) fn prefetch(&self, place: SocketPlace) {
+        prefetch(&self.slots[place.slot as usize]);
+        prefetch(&self.slots[place.of_other_end().slot as usize]);
     }
 
     /// The connection in a slot, and whether it is the one of that place.

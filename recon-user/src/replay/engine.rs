@@ -9,8 +9,8 @@
 
 use jiff::Timestamp;
 use recon_common::packet::BarePacket;
+use recon_common::protocol::ip_protocol;
 use recon_common::protocol::tcp_flag::{ACK, RST, SYN};
-use recon_common::protocol::{ip_protocol, port};
 use recon_common::{
     Address, Detail, Direction, Flow, FlowMarks as _, FrameClass, Ignored, Key, Loss, Packet,
     Parsed, Signal, parse,
@@ -18,6 +18,7 @@ use recon_common::{
 
 use super::connections::{Connections, SocketEvent, SocketPlace};
 use super::flows::{Flows, PacketState};
+use super::located::{Located, flow_of};
 use super::old_ends::{OldEnds, ResolvedEnd};
 use super::poll_counts::PollCounts;
 use super::segment::{PacketEnds, Segment};
@@ -114,9 +115,28 @@ impl Engine {
         self.connections.unfollowed
     }
 
-    /// Counts what a frame shows.
-    pub(super) fn observe(&mut self, frame: LinkFrame<'_>, interface: u32, now: Timestamp) {
-        let header = frame.network().and_then(PacketEnds::read);
+    /// Finds the state of a frame, and has the processor fetch it while it does something else.
+    #[inline]
+    pub(super) fn locate(&self, frame: LinkFrame<'_>) -> Located {
+        let located = Located::of(frame);
+        if let Some(sender) = located.sender {
+            self.connections.prefetch(sender);
+        }
+        located
+    }
+
+    /// Counts what a frame shows, whose state was located.
+    pub(super) fn observe(
+        &mut self,
+        frame: LinkFrame<'_>,
+        located: Located,
+        interface: u32,
+        now: Timestamp,
+    ) {
+        let Located {
+            ends: header,
+            sender,
+        } = located;
         let crossing = |direction| Crossing {
             direction,
             interface,
@@ -130,12 +150,11 @@ impl Engine {
         };
         let ways = self.locals.ways(&header);
         self.has_local |= ways.leaves || ways.comes_in;
-        let Some(segment) = &header.segment else {
+        let (Some(segment), Some(place)) = (&header.segment, sender) else {
             self.two_way.observe(header.source, header.destination);
             return self.observe_datagram(frame, &header, ways, crossing);
         };
         let is_data = header.is_data && frame.is_plain();
-        let place = SocketPlace::from(&flow(&header, segment, Direction::Out));
         if !self.is_two_way(place, ways) {
             self.two_way.observe(header.source, header.destination);
         }
@@ -147,7 +166,7 @@ impl Engine {
             self.follow(&header, segment, place, Direction::Out, now);
         }
         if ways.comes_in {
-            if !is_data || segment.destination_port == port::HTTP {
+            if !is_data || segment.may_be_request() {
                 class = Some(self.cross(frame, crossing(Direction::In)));
             }
             self.follow(&header, segment, place.of_other_end(), Direction::In, now);
@@ -347,7 +366,7 @@ impl Engine {
             .connections
             .follow(place, segment, direction, now, is_one_way);
         if let Some(event) = event {
-            self.count_event(&flow(header, segment, direction), event);
+            self.count_event(&flow_of(header, segment, direction), event);
         }
     }
 
@@ -372,22 +391,5 @@ impl Engine {
         if self.is_judged(signal, flow) {
             self.counts.count(Key::for_flow(flow, signal, detail));
         }
-    }
-}
-
-/// The flow of a segment, as the local end sees it.
-fn flow(header: &PacketEnds, segment: &Segment, direction: Direction) -> Flow {
-    let source = (header.source, segment.source_port);
-    let destination = (header.destination, segment.destination_port);
-    let ((remote, remote_port), (local, local_port)) = match direction {
-        Direction::In => (source, destination),
-        Direction::Out => (destination, source),
-    };
-    Flow {
-        remote,
-        local,
-        remote_port,
-        local_port,
-        protocol: ip_protocol::TCP,
     }
 }

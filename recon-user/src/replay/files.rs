@@ -5,6 +5,7 @@
 //! can't be read on ends the replay, and what was read is judged.
 
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
@@ -30,6 +31,8 @@ pub fn run(
 ) -> anyhow::Result<bool> {
     // What was read is judged, also if the rest can't be read.
     let (replay, read) = read_files(files, local, in_force, format, out)?;
+    // The process ends soon, which frees its memory at once.
+    let replay = ManuallyDrop::new(replay);
     replay.report();
     read?;
     Ok(!replay.summary.has_gaps())

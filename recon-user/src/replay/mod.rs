@@ -8,6 +8,7 @@
 //! | packets | [`files`], [`crate::capture`] |
 //! | time | [`clock`], [`polls`] |
 //! | counts, as in the kernel | [`engine`], over [`flows`] and [`connections`] |
+//! | state, fetched a packet ahead | [`located`] |
 //! | answers from other ports than were asked | [`waiting`] |
 //! | answers whose questions were not captured | [`services`] |
 //! | what one direction alone can't say | [`two_way`] |
@@ -28,6 +29,7 @@ mod engine;
 mod files;
 mod flows;
 mod incidents;
+mod located;
 mod old_ends;
 mod poll_counts;
 mod polls;
@@ -66,6 +68,7 @@ use clock::CaptureClock;
 use engine::{Engine, LocalAddresses};
 pub use files::run;
 use files::{Ended, judge_files, read_inputs};
+use located::Located;
 use polls::Polls;
 use progress::Progress;
 use served::Served;
@@ -95,6 +98,8 @@ impl<'a> ReplayRules<'a> {
 
 struct Replay {
     engine: Engine,
+    /// The state of the packet that comes next, if that was found while the one before came.
+    ahead: Option<Located>,
     clock: CaptureClock,
     /// The poll that is being read. `None` before the first packet.
     polls: Option<Polls>,
@@ -114,6 +119,7 @@ impl Replay {
         };
         Self {
             engine: Engine::new(locals),
+            ahead: None,
             clock: CaptureClock::default(),
             polls: None,
             pipeline: Pipeline::new(PipelineSettings::new(in_force, SignalSet::default())),
@@ -160,6 +166,11 @@ impl Replay {
         name: &str,
         out: &mut dyn Write,
     ) -> io::Result<()> {
+        let link = Link::of(packet.link);
+        let upcoming = packet.upcoming.zip(link);
+        let upcoming = upcoming.and_then(|(bytes, link)| link.plain_frame(bytes));
+        let ahead = upcoming.map(|frame| self.engine.locate(frame));
+        let located = std::mem::replace(&mut self.ahead, ahead);
         self.summary.packets += 1;
         self.summary.bytes += u64::from(packet.length);
         let now = self.clock.advance(packet.time);
@@ -168,7 +179,7 @@ impl Replay {
             Some(polls) if !polls.has_ended(now) => polls.note_packet(),
             _ => self.begin_poll(now, out)?,
         }
-        let Some(link) = Link::of(packet.link) else {
+        let Some(link) = link else {
             if self.summary.note_unknown_link(packet.link) {
                 tracing::error!(
                     "{name}: recon does not read packets of link type {}, only {}; skipping them",
@@ -186,7 +197,10 @@ impl Replay {
             .map_or(NO_NAME, |name| name.number().get().into());
         let keys_before = self.engine.counts.rows.len();
         match links.read(link, packet.bytes) {
-            Ok(frame) => self.engine.observe(frame, interface, now),
+            Ok(frame) => {
+                let located = located.unwrap_or_else(|| Located::of(frame));
+                self.engine.observe(frame, located, interface, now);
+            }
             Err(Unreadable::Cut) => self.engine.lose(Loss::Truncated),
             Err(Unreadable::NoNetwork) => self.summary.no_network += 1,
         }

@@ -16,7 +16,7 @@ pub(super) struct PacketEnds {
     pub(super) destination: Address,
     pub(super) segment: Option<Segment>,
     /// Whether the segment is data or an acknowledgement of a connection, with plain headers: the
-    /// parser takes it for nothing else, unless it comes in on port 80.
+    /// parser takes it for nothing else, unless it comes in and may be a request.
     pub(super) is_data: bool,
 }
 
@@ -36,6 +36,13 @@ impl Segment {
     /// Whether it belongs to an established connection, and is no query of DNS.
     const fn is_data(&self) -> bool {
         self.flags & (ACK | SYN | FIN | RST) == ACK && self.destination_port != port::DNS
+    }
+
+    /// Whether the parser looks for a GET request in it where it comes in. In a shorter one it
+    /// finds none, and says nothing of a header that is too short: with such a one there is more.
+    pub(super) const fn may_be_request(&self) -> bool {
+        const GET: u32 = b"GET ".len() as u32;
+        self.destination_port == port::HTTP && self.length >= GET
     }
 
     /// The sequence number behind it: a SYN and a FIN count as a byte each.

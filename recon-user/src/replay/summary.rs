@@ -35,10 +35,12 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// Notes a packet of that time.
+    /// Notes a packet of that time, by a clock that never goes back.
     pub(super) fn note_time(&mut self, time: Timestamp) {
-        let (first, last) = self.span.unwrap_or((time, time));
-        self.span = Some((first.min(time), last.max(time)));
+        match &mut self.span {
+            Some((_, last)) => *last = time,
+            None => self.span = Some((time, time)),
+        }
     }
 
     /// Notes a packet of a link type that recon does not read. Returns whether it is the first.

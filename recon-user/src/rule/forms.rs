@@ -27,6 +27,15 @@ pub fn mirrored(profile: Profile) -> Vec<Plan> {
     with_forms(profile, &[CAPTURE, MIRROR])
 }
 
+/// The built-in detections for captures: of hosts, if somebody has named them, or of a network.
+#[must_use]
+pub fn of_captures(profile: Profile, are_hosts_named: bool) -> Vec<Plan> {
+    match are_hosts_named {
+        true => captured(profile),
+        false => mirrored(profile),
+    }
+}
+
 fn with_forms(profile: Profile, files: &[Forms]) -> Vec<Plan> {
     let mut plans = defaults(profile);
     if profile == Profile::Source {

@@ -11,6 +11,6 @@ mod scanner;
 
 pub use catalogue::{Profile, Technique, defaults};
 pub use configured::Configured;
-pub use forms::{captured, mirrored};
+pub use forms::{captured, mirrored, of_captures};
 pub use remotes::Remotes;
 pub use scanner::{SCANNERS, scanners};

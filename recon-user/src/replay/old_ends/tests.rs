@@ -7,6 +7,7 @@ use recon_common::protocol::tcp_flag::{ACK, FIN, PSH, RST, SYN};
 
 use crate::capture::LinkFrame;
 use crate::replay::engine::{Engine, LocalAddresses};
+use crate::replay::located::Located;
 
 const REMOTE: [u8; 4] = [198, 51, 100, 2];
 const LOCAL: [u8; 4] = [203, 0, 113, 1];
@@ -67,7 +68,9 @@ fn count_signals(steps: &[Step]) -> Vec<(Signal, u64)> {
     for step in steps {
         now += step.after;
         engine.resolve_old_ends(now);
-        engine.observe(LinkFrame::Bare(&packet(step)), 0, now);
+        let packet = packet(step);
+        let frame = LinkFrame::Bare(&packet);
+        engine.observe(frame, Located::of(frame), 0, now);
     }
     engine.resolve_old_ends(Timestamp::MAX);
     let rows = engine.counts.rows.iter();
@@ -171,7 +174,8 @@ fn only_packets_of_local_addresses_are_local() {
         let networks = [network.parse().expect("a network")];
         let mut engine = Engine::new(LocalAddresses::Networks(networks.into_iter().collect()));
         let packet = packet(&received(443, SYN));
-        engine.observe(LinkFrame::Bare(&packet), 0, Timestamp::UNIX_EPOCH);
+        let frame = LinkFrame::Bare(&packet);
+        engine.observe(frame, Located::of(frame), 0, Timestamp::UNIX_EPOCH);
         let found = (engine.has_local, engine.foreign);
         assert_eq!(found, (expected, u64::from(!expected)), "{network}");
     }

@@ -3,7 +3,6 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use recon_common::packet::BarePacket;
-use recon_common::protocol::port;
 use recon_common::{Direction, FrameClass, parse};
 
 use super::PacketEnds;
@@ -43,10 +42,10 @@ fn classes_of_data(frame: LinkFrame<'_>) -> Option<[Option<FrameClass>; 2]> {
         LinkFrame::Ethernet(bytes) => parse(bytes, direction).err(),
         LinkFrame::Bare(bytes) => parse(&BarePacket(bytes), direction).err(),
     };
-    // On port 80 the parser looks for requests, so it is asked all the same.
-    let inbound = match segment.destination_port {
-        port::HTTP => Some(FrameClass::Established),
-        _ => class(Direction::In),
+    // The parser looks for requests, so it is asked all the same.
+    let inbound = match segment.may_be_request() {
+        true => Some(FrameClass::Established),
+        false => class(Direction::In),
     };
     Some([class(Direction::Out), inbound])
 }

@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 
 use super::super::window::allocated;
 use super::LogNumber;
+use crate::prefetch::prefetch;
 
 /// The hash of a source. Its lowest bit is set.
 pub(super) type LogHash = NonZeroU32;
@@ -155,17 +156,13 @@ impl Index {
     }
 
     /// Has the processor fetch the slots of a hash while it does something else: among millions of
-    /// slots the wait is a third of the cost of a row. Stable Rust can say so to x86-64 only.
+    /// slots the wait is a third of the cost of a row.
     #[inline]
-    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
     pub(super) fn prefetch(&self, hash: LogHash) {
-        #[cfg(target_arch = "x86_64")]
         if let Some(mask) = self.slots.len().checked_sub(1)
             && let Some(slot) = self.slots.get((hash.get() >> 1) as usize & mask)
         {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: it reads nothing, and every x86-64 processor has the instruction.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(slot).cast()) };
+            prefetch(slot);
         }
     }
 }
