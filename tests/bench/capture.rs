@@ -1,8 +1,8 @@
 //! Writes a capture of made traffic, the same for the same number of packets: what a replay is
 //! measured with.
 //!
-//! In: the file, how many packets, and how many bytes of each packet are kept. Out: the file, in
-//! pcap. `cargo xtask bench --part replay` runs this.
+//! In: the file, how many packets, how many bytes of each packet are kept, and the mean time between
+//! two packets in microseconds. Out: the file, in pcap. `cargo xtask bench --part replay` runs this.
 
 mod random;
 mod traffic;
@@ -25,8 +25,8 @@ const ETHERNET: u32 = 1;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [file, packets, kept] = &arguments[..] else {
-        bail!("usage: capture FILE PACKETS BYTES");
+    let [file, packets, kept, gap] = &arguments[..] else {
+        bail!("usage: capture FILE PACKETS BYTES MICROSECONDS");
     };
     let packets = packets.parse().context("PACKETS")?;
     let kept: u32 = kept.parse().context("BYTES")?;
@@ -34,7 +34,7 @@ fn main() -> Result<()> {
     for word in [MAGIC, VERSION, 0, 0, kept, ETHERNET] {
         out.write_all(&word.to_ne_bytes())?;
     }
-    let mut traffic = Traffic::new();
+    let mut traffic = Traffic::new(gap.parse().context("MICROSECONDS")?);
     for _ in 0..packets {
         let (time, frame) = traffic.next_packet()?;
         let length = u32::try_from(frame.len())?;

@@ -1,7 +1,7 @@
-//! Traffic of a network with 32 servers, packet by packet: 4,000 connections at a time of 20,000
-//! clients, questions of DNS, calls over UDP, and scans of several kinds.
+//! Traffic of a network with 32 servers, packet by packet: connections of 20,000 clients, questions
+//! of DNS, calls over UDP, and scans of several kinds.
 //!
-//! In: nothing. Out: frames with their times.
+//! In: the mean time between two packets. Out: frames with their times.
 //!
 //! | file | holds |
 //! |---|---|
@@ -11,7 +11,8 @@
 //!
 //! The decisions held here: most packets belong to established connections, as on real links, and
 //! half of those carry as much data as Ethernet allows. Some connections are older than the
-//! capture. Draws come from one stream, so that the same packets come in each run.
+//! capture. Where packets come more slowly there are fewer connections at a time, and each is as
+//! fast. Draws come from one stream, so that the same packets come in each run.
 
 mod connection;
 mod datagrams;
@@ -27,15 +28,14 @@ use connection::Connection;
 use datagrams::Calls;
 use scan::Scanner;
 
-/// Connections at a time, and how many of those at the start are older than the capture.
-const CONNECTIONS: u64 = 4_000;
+/// The mean time between two packets of a connection, in microseconds.
+const CONNECTION_GAP: u64 = 200_000;
+/// How many of the connections at the start are older than the capture.
 const OLDER_SHARE: f64 = 0.5;
 const CLIENTS: u64 = 20_000;
 /// Clients that have an IPv6 address.
 const IPV6_SHARE: f64 = 0.1;
 const SERVERS: u64 = 32;
-/// The mean time between two packets, in microseconds.
-const GAP: u64 = 50;
 const SEED: u64 = 1;
 
 /// What comes next, and how often.
@@ -57,6 +57,8 @@ const KINDS: [(Kind, u64); 4] = [
 /// The traffic.
 pub(crate) struct Traffic {
     random: Random,
+    /// The mean time between two packets, in microseconds.
+    gap: u64,
     /// Microseconds since the start.
     time: u64,
     connections: Vec<Connection>,
@@ -67,13 +69,15 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(gap: u64) -> Self {
         let mut random = Random::part(SEED, 0);
-        let connections = (0..CONNECTIONS).map(|_| {
+        let at_a_time = (CONNECTION_GAP / gap.max(1)).max(1);
+        let connections = (0..at_a_time).map(|_| {
             let is_older = random.chance(OLDER_SHARE);
             Connection::new(&mut random, is_older)
         });
         Self {
+            gap,
             time: 0,
             connections: connections.collect(),
             calls: Calls::default(),
@@ -85,7 +89,7 @@ impl Traffic {
 
     /// The next frame, and the microseconds since the start.
     pub(crate) fn next_packet(&mut self) -> Result<(u64, Vec<u8>)> {
-        self.time += self.random.gap(GAP);
+        self.time += self.random.gap(self.gap);
         loop {
             if let Some(frame) = self.pending.pop_front() {
                 return Ok((self.time, frame));
@@ -98,7 +102,7 @@ impl Traffic {
         let random = &mut self.random;
         match random.weighted(&KINDS) {
             Kind::Connection => {
-                let place = random.below(CONNECTIONS) as usize;
+                let place = random.below(self.connections.len() as u64) as usize;
                 let connection = &mut self.connections[place];
                 self.pending.push_back(connection.next_segment(random)?);
                 if connection.is_over() {

@@ -7,6 +7,8 @@
 //! tcpdump only copies packets, which is the least that a reader does. Suricata has the rules of a
 //! file that is given here: thresholds by source on the kinds of scans that the capture has, and
 //! nothing else: no protocols above TCP, no reassembly, no log but alerts.
+//! Memory is bounded by what the windows of rules hold, an hour for most. So its captures have the
+//! same traffic on a slower link, and each is longer than the one before by hours.
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,8 +25,13 @@ use super::row::Row;
 
 const ROUNDS: u32 = 7;
 const PACKETS: u32 = 2_000_000;
-/// Shorter captures: their rows show how memory grows with what the rules' windows hold.
-const SHORTER: [u32; 2] = [500_000, 1_000_000];
+/// The mean time between two packets, in microseconds, where programs are compared, and where
+/// memory is measured.
+const GAP: u32 = 50;
+const SLOW_GAP: u32 = 5_000;
+/// Packets of the captures of which memory is measured.
+const LENGTHS: [u32; 4] = [500_000, 1_000_000, 2_000_000, 4_000_000];
+const HOUR: f64 = 3_600.0 * 1e6;
 /// Bytes kept of a packet: all of it, as tcpdump does by itself, and the headers.
 const WHOLE: u32 = 262_144;
 const HEADERS: u32 = 96;
@@ -71,8 +78,8 @@ struct Bench {
 /// Measures all of it.
 pub(super) fn measure(agent: &Path, maker: &Path) -> Result<Vec<Row>> {
     let bench = Bench::prepare()?;
-    let whole = bench.make_capture(maker, PACKETS, WHOLE)?;
-    let headers = bench.make_capture(maker, PACKETS, HEADERS)?;
+    let whole = bench.make_capture(maker, PACKETS, WHOLE, GAP)?;
+    let headers = bench.make_capture(maker, PACKETS, HEADERS, GAP)?;
     let mut rows = Vec::new();
     for (kept, capture) in [
         ("all of a packet", &whole),
@@ -85,11 +92,11 @@ pub(super) fn measure(agent: &Path, maker: &Path) -> Result<Vec<Row>> {
     }
     let missing = |name: &&str| Row::missing(name, "not compared: Debian has no package of it");
     rows.extend(NOT_PACKAGED.iter().map(missing));
-    for packets in SHORTER {
-        let capture = bench.make_capture(maker, packets, HEADERS)?;
+    for packets in LENGTHS {
+        let capture = bench.make_capture(maker, packets, HEADERS, SLOW_GAP)?;
         rows.push(bench.measure_memory(agent, packets, &capture)?);
+        fs::remove_file(capture)?;
     }
-    rows.push(bench.measure_memory(agent, PACKETS, &headers)?);
     Ok(rows)
 }
 
@@ -108,11 +115,11 @@ impl Bench {
         })
     }
 
-    fn make_capture(&self, maker: &Path, packets: u32, kept: u32) -> Result<PathBuf> {
-        let capture = self.folder.path().join(format!("{packets}-{kept}.pcap"));
+    fn make_capture(&self, maker: &Path, packets: u32, kept: u32, gap: u32) -> Result<PathBuf> {
+        let numbers = [packets, kept, gap].map(|number| number.to_string());
+        let capture = self.folder.path().join(numbers.join("-"));
         let mut command = Command::new(maker);
-        command.arg(&capture);
-        command.args([packets.to_string(), kept.to_string()]);
+        command.arg(&capture).args(&numbers);
         run_measured(&mut command)?;
         Ok(capture)
     }
@@ -150,7 +157,9 @@ impl Bench {
     }
 
     fn measure_memory(&self, agent: &Path, packets: u32, capture: &Path) -> Result<Row> {
-        let mut row = Row::new(&format!("peak memory, {packets} packets"), "MB");
+        let hours = f64::from(packets) * f64::from(SLOW_GAP) / HOUR;
+        let what = format!("peak memory, {packets} packets in {hours:.1} h");
+        let mut row = Row::new(&what, "MB");
         let spent = self.replay(agent, capture)?;
         row.push(true, spent.peak_memory as f64 / 1e6);
         Ok(row)
