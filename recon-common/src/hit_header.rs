@@ -110,6 +110,8 @@ pub const fn record_terms(unread: u64) -> Terms {
 
 #[cfg(test)]
 mod tests {
+    use std::vec;
+
     use super::*;
     use crate::admission::AdmissionSlot;
 

@@ -8,10 +8,10 @@ use std::fmt::Display;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
-use crate::address::IpText;
 use super::lines::Origin;
 use super::message::Reason;
 use super::time_text::TimeText;
+use crate::address::IpText;
 use crate::rule::Technique;
 use crate::stable_hash::StableHash;
 use crate::stream::Query;
