@@ -104,7 +104,7 @@ function targets(model, row, width) {
   const y = charts.scaleLinear(domain[0] === domain[1] ? [domain[0] - 1, domain[1] + 1] : domain, [TARGETS, 8]);
   const svg = shape("svg", { class: "targets", width, height: TARGETS + 8 + AXIS, role: "img", "aria-label": "Targets by time" });
   const bottom = shape("g", { class: "axis", transform: `translate(0,${TARGETS + 6})` });
-  charts.select(bottom).call(charts.axisBottom(x).ticks(width / 130).tickFormat(tickTime).tickSizeOuter(0));
+  charts.select(bottom).call(charts.axisBottom(x).tickValues(timeTicks(x)).tickFormat(tickTime).tickSizeOuter(0));
   const left = shape("g", { class: "axis", transform: `translate(${LABEL - 4},0)` });
   const name = (value) => (isSweep ? chart.hosts[hosts[value]] ?? "" : `${value}`);
   charts.select(left).call(charts.axisLeft(y).ticks(6).tickFormat(name).tickSizeOuter(0));

@@ -19,6 +19,18 @@ function timeScale(from, to, left, right) {
   return charts.scaleUtc([new Date(from - pad), new Date(to + pad)], [left, right]);
 }
 
+/** Room for the longest text of a tick, such as `10:00:00.500`. */
+const TICK = 96;
+
+/** Times of ticks that have room for their texts. */
+function timeTicks(x) {
+  const [left, right] = x.range();
+  const most = Math.max(Math.floor((right - left) / TICK), 1);
+  const ticks = x.ticks(most);
+  const step = Math.ceil(ticks.length / most);
+  return ticks.filter((_, place) => place % step === 0);
+}
+
 const DAY_FORMAT = charts.utcFormat("%b %d");
 const MINUTE_FORMAT = charts.utcFormat("%H:%M");
 const CLOCK_FORMAT = charts.utcFormat("%H:%M:%S");
@@ -138,7 +150,7 @@ function timeline(model, selected, width) {
   }
   const svg = shape("svg", { class: "timeline", width, height: top + AXIS, role: "img", "aria-label": "Time line of incidents" });
   const axis = shape("g", { class: "axis", transform: `translate(0,${top})` });
-  charts.select(axis).call(charts.axisBottom(x).ticks(width / 110).tickFormat(tickTime).tickSizeInner(-top + OVERVIEW + 10).tickSizeOuter(0));
+  charts.select(axis).call(charts.axisBottom(x).tickValues(timeTicks(x)).tickFormat(tickTime).tickSizeInner(-top + OVERVIEW + 10).tickSizeOuter(0));
   svg.append(axis, overview(model, positions, x, 0), drawn,
     shape("text", { x: AXIS_NAME, y: top + 15, class: "label end" }, "UTC"));
   return element("div", {}, svg, besideAxis(model, beside), note(others > 0
