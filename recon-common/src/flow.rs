@@ -167,12 +167,17 @@ pub const fn sender_slot(slot: u32, port: u16) -> u32 {
     (slot + port as u32) & (FLOW_SLOTS - 1)
 }
 
-/// The slot beside that of a flow which [`Flow::may_control_media`], in which its media are
-/// remembered, with the same fingerprint; and the other way round.
+/// The bit in which the slots of media and of their control packets differ. A replay keeps
+/// connections in fewer slots, and needs the bit there, too: two connections with one fingerprint
+/// must never share a slot.
+pub const MEDIA_BIT: u32 = 1 << 16;
+
+/// The slot of the media of a flow which [`Flow::may_control_media`], or that of the control packets
+/// of media. Both have the same fingerprint.
 #[inline(always)]
 #[must_use]
 pub const fn media_slot(slot: u32) -> u32 {
-    slot ^ FLOW_SLOTS >> 2
+    slot ^ MEDIA_BIT
 }
 
 /// The bit beside a fingerprint that says that this host has answered the flow.

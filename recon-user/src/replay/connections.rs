@@ -10,7 +10,7 @@
 //!   beside each other, so that a packet takes one hash and one place in memory.
 
 use jiff::Timestamp;
-use recon_common::flow::FLOW_SLOTS;
+use recon_common::flow::{FLOW_SLOTS, MEDIA_BIT};
 use recon_common::process::ACCEPTED_SLOTS;
 use recon_common::protocol::tcp_flag::{RST, SYN};
 use recon_common::{Direction, Flow};
@@ -23,6 +23,8 @@ use crate::prefetch::prefetch;
 use crate::seed::hash_secrets;
 
 const _: () = assert!(ACCEPTED_SLOTS <= FLOW_SLOTS && ACCEPTED_SLOTS.is_power_of_two());
+// The lowest bit tells the two ends of a connection apart.
+const _: () = assert!(MEDIA_BIT < ACCEPTED_SLOTS && MEDIA_BIT > 1);
 
 /// The connections of all hosts that are watched.
 pub(super) struct Connections {
@@ -181,5 +183,34 @@ impl Connections {
         }
         connection.note_segment(now);
         Some(connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use recon_common::Address;
+    use recon_common::protocol::ip_protocol;
+
+    use super::*;
+
+    /// Flows between odd ports have the fingerprint of the one between the ports before.
+    #[test]
+    fn connections_whose_ports_step_together_have_slots_of_their_own() {
+        let flow = |remote_port, local_port| Flow {
+            remote: Address::v4([198, 51, 100, 7]),
+            local: Address::v4([203, 0, 113, 1]),
+            remote_port,
+            local_port,
+            protocol: ip_protocol::TCP,
+        };
+        for step in (0..100).step_by(2) {
+            let places = [0, 1].map(|odd| {
+                let flow = flow(40_000 + step + odd, 80 + step + odd);
+                let place = SocketPlace::from(&flow);
+                [place.slot, place.of_other_end().slot]
+            });
+            let [[a, b], [c, d]] = places;
+            assert!(a != c && a != d && b != c && b != d, "{step}: {places:?}");
+        }
     }
 }
