@@ -9,9 +9,9 @@
 //!   ([`PackedKey::signal_hash`]), and fewer and later ones the fuller the ring is: by the same
 //!   slots and steps as keys in [`crate::admission`], but for records every source has a limit.
 //!   What is behind an overflow key has none.
-//! - Nor must who repeats a probe hide his others. Of packets whose key the processor has just
-//!   counted, a source gets [`SOURCE_REPEATS`]: the rest of its records is for other targets. Who
-//!   fills that as well has sent a scan to as many targets, and that is in the records.
+//! - A source that repeats one packet must not crowd out its other packets. Repeats fill at most
+//!   [`SOURCE_REPEATS`] of its records. A repeat has a key that this processor has just counted:
+//!   another tool's fingerprint, or another processor, makes it a first one.
 
 use crate::admission::Terms;
 use crate::{Key, PackedKey};
@@ -32,8 +32,8 @@ pub const CAPTURED: usize = 256;
 pub const RING_BYTES: u32 = 1 << 22;
 /// Records of a source and signal in a generation while there is room: as many as are kept of it.
 pub const SOURCE_RECORDS: u32 = 64;
-/// Those of them that a source can fill with packets of a key that has been counted in the
-/// generation before: enough to show a flood, and few beside the ports of a scan.
+/// Those of them that a source can fill with packets of a key that this generation has counted
+/// already: enough to show a flood, and few beside the ports of a scan.
 pub const SOURCE_REPEATS: u32 = 16;
 
 /// A record.

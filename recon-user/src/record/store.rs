@@ -5,14 +5,14 @@
 //! remote, since rules ask for either. Each signal has a ring of its own, and an alert takes those
 //! of the signals that its rule counted before others of the same transport: whoever pings before
 //! each probe of a scan hides no probe. A ring that is full evicts first what has a later header of
-//! the same target, the oldest of these, and an alert takes such headers last: whoever repeats one
-//! probe hides no other. To hide one, he must probe as many other targets as a ring has places, and
-//! then these are the evidence. All rings together are bounded: the one with the fewest headers goes
+//! the same target, the oldest of these, and an alert takes the last header of each target first:
+//! repeats of one probe, by one signal or by several, hide no other probe. What hides one is as many
+//! other targets as a ring has places, and then these are the evidence. All rings together are bounded: the one with the fewest headers goes
 //! first, in steps of powers of two, and of those the one that has been unchanged for longest. So
 //! sources that send a packet each, which anybody can forge, never evict one that has sent many.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,8 +50,12 @@ impl RecordedHeader {
 
     /// Whether another packet has the same target: the same port and addresses.
     fn has_target_of(&self, other: &Self) -> bool {
-        let target = |key: &Key| (key.port, key.local, key.remote);
-        target(&self.key) == target(&other.key)
+        self.target() == other.target()
+    }
+
+    /// What it goes to, or comes from.
+    const fn target(&self) -> (u16, Address, Address) {
+        (self.key.port, self.key.local, self.key.remote)
     }
 
     /// Whether it is about what this host does to a remote.
@@ -99,16 +103,15 @@ impl HeaderRing {
         if let Some(before) = kept.find(|kept| kept.header.has_target_of(&header)) {
             before.is_repeated = true;
         }
+        let evicted = (self.headers.len() >= KEPT).then(|| {
+            let repeated = self.headers.iter().position(|kept| kept.is_repeated);
+            self.headers.remove(repeated.unwrap_or_default())
+        });
         self.headers.push_back(KeptHeader {
             header,
             is_repeated: false,
         });
-        if self.headers.len() <= KEPT {
-            return None;
-        }
-        let repeated = self.headers.iter().position(|kept| kept.is_repeated);
-        let evicted = self.headers.remove(repeated.unwrap_or_default())?;
-        Some(evicted.header)
+        Some(evicted??.header)
     }
 
     fn cost(&self) -> usize {
@@ -136,7 +139,7 @@ pub(crate) struct EvidenceQuery {
 }
 
 /// How much an alert needs a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Need {
     /// Its rule has counted the signal.
     Counted,
@@ -252,12 +255,17 @@ impl HeaderStore {
             let rings = owners.iter().filter_map(|owner| self.rings.get(owner));
             let kept = rings.flat_map(|ring| &ring.headers);
             let kept = kept.filter(|kept| query.has(&kept.header));
-            found.extend(kept.map(|kept| (need, kept.clone())));
+            found.extend(kept.map(|kept| (need, false, Arc::clone(&kept.header))));
         }
-        found
-            .sort_by_key(|(need, kept)| (*need, kept.is_repeated, Reverse(kept.header.since_boot)));
+        found.sort_by_key(|(need, _, header)| (*need, Reverse(header.since_boot)));
+        // A target that was probed by several signals has a place once before others have none.
+        let mut targets = HashSet::new();
+        for (need, is_repeated, header) in &mut found {
+            *is_repeated = !targets.insert((*need, header.target()));
+        }
+        found.sort_by_key(|(need, is_repeated, _)| (*need, *is_repeated));
         found.truncate(KEPT);
-        let mut found: Vec<_> = found.into_iter().map(|(_, kept)| kept.header).collect();
+        let mut found: Vec<_> = found.into_iter().map(|(_, _, header)| header).collect();
         found.sort_by_key(|header| header.since_boot);
         found
     }

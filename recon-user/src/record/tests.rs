@@ -222,6 +222,32 @@ fn repeats_of_a_probe_hide_no_other() {
     }
 }
 
+/// Of each target, an alert has one probe before it has a second one, by whatever signals they came.
+#[test]
+fn decoys_of_several_signals_hide_no_probe() {
+    const PROBES: u16 = 9;
+    const DECOYS: u16 = 12;
+    let signals = [
+        Signal::NullProbe,
+        Signal::FinProbe,
+        Signal::XmasProbe,
+        Signal::MaimonProbe,
+        Signal::OddProbe,
+        Signal::Syn,
+    ];
+    let mut store = HeaderStore::new(LIMIT);
+    (0..PROBES).for_each(|probe| store.add(header(1, 1, Signal::Syn, 1000 + probe)));
+    for signal in signals {
+        (0..DECOYS).for_each(|decoy| store.add(header(2, 1, signal, 2000 + decoy)));
+    }
+    let found = store.find(&EvidenceQuery {
+        signals: SignalSet::of(&signals),
+        ..of(1)
+    });
+    let probes = found.iter().filter(|it| it.key.port < 2000).count();
+    assert_eq!((found.len(), probes), (64, usize::from(PROBES)));
+}
+
 /// More targets than a ring has places: the last ones are kept.
 #[test]
 fn a_scan_of_many_ports_keeps_its_last_ones() {
