@@ -1,4 +1,5 @@
-//! Where things are on a page: nothing covers anything else, and wrong times do not stretch the axis.
+//! Where things are on a page: nothing covers anything else, and wrong times do not stretch the
+//! axis.
 
 use std::path::Path;
 

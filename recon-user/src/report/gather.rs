@@ -47,7 +47,7 @@ const SEVERITIES: [Severity; 4] = [
 pub(super) struct Gathered {
     incidents: HashMap<String, GatheredIncident>,
     /// Which incident goes first when there are too many.
-    ranks: BTreeMap<(u8, u64), String>,
+    ranks: BTreeMap<Rank, String>,
     pub(super) hidden: HiddenIncidents,
     begun: u64,
     /// Incidents below are not shown.
@@ -67,6 +67,9 @@ pub(super) struct Gathered {
     pub(super) blind: BTreeMap<String, (String, u64)>,
     pub(super) span: Option<(Timestamp, Timestamp)>,
 }
+
+/// The severity of an incident, when it was last seen, and its place among those that were read.
+type Rank = (u8, i64, u64);
 
 /// Lines for which the page has no room, by what they are about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,16 +205,19 @@ impl Gathered {
     fn add_incident(&mut self, line: &AlertLine, severity: u8) {
         let id = clip(&line.event.id);
         if let Some(known) = self.incidents.get_mut(&id) {
-            if known.entry.severity < severity {
-                self.ranks.remove(&(known.entry.severity, known.order));
-                self.ranks.insert((severity, known.order), id);
-            }
+            let before = known.rank();
             known.update(line, severity);
+            if known.rank() != before {
+                self.ranks.remove(&before);
+                self.ranks.insert(known.rank(), id);
+            }
             return;
         }
+        let incident = GatheredIncident::begin(line, id.clone(), severity, self.begun);
+        let rank = incident.rank();
         if self.incidents.len() >= MOST_INCIDENTS {
             let least = self.ranks.first_entry();
-            let Some(least) = least.filter(|least| least.key().0 <= severity) else {
+            let Some(least) = least.filter(|least| *least.key() < rank) else {
                 self.without_room.incidents += 1;
                 self.hidden.add(&id);
                 return;
@@ -221,11 +227,9 @@ impl Gathered {
             self.without_room.incidents += evicted.map_or(0, |evicted| evicted.lines);
             self.hidden.add(&least);
         }
-        let order = self.begun;
         self.begun += 1;
         self.hidden.remove(&id);
-        self.ranks.insert((severity, order), id.clone());
-        let incident = GatheredIncident::begin(line, id.clone(), severity, order);
+        self.ranks.insert(rank, id.clone());
         self.incidents.insert(id, incident);
     }
 
@@ -264,6 +268,11 @@ impl GatheredIncident {
         };
         incident.update(line, severity);
         incident
+    }
+
+    /// The least goes first when there are too many.
+    const fn rank(&self) -> Rank {
+        (self.entry.severity, self.entry.last, self.order)
     }
 
     /// Takes what a further line says.

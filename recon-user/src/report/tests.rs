@@ -3,6 +3,9 @@
 mod room;
 mod rows;
 
+use std::collections::HashSet;
+
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::build::build;
@@ -279,6 +282,25 @@ fn the_most_severe_incidents_stay() {
     ] {
         assert_eq!(has(id), is_shown, "{id}");
     }
+}
+
+/// A shell names the file of today before those that were rotated.
+#[test]
+fn the_newest_incidents_stay_whatever_is_read_first() {
+    let mut gathered = Gathered::new(Severity::Low);
+    for second in (0..=MOST_INCIDENTS as i64).rev() {
+        let time = json!(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second));
+        let changes = ["/@timestamp", "/event/start", "/event/end"].map(|it| (it, time.clone()));
+        let line = with(line(&second.to_string(), "began", 1, "low", 21), &changes);
+        gathered.add_line(&line.to_string()).expect("an alert");
+    }
+    let ids: HashSet<_> = gathered
+        .take_incidents()
+        .into_iter()
+        .map(|it| it.entry.id)
+        .collect();
+    assert_eq!(ids.len(), MOST_INCIDENTS);
+    assert!(!ids.contains("0"), "the oldest is shown");
 }
 
 #[test]
