@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::shared_lines::SharedLines;
 
-/// How many rows may wait for a slow disk: some 64 MiB.
+/// How many rows may wait for a slow disk: some 64 MiB, more with command lines of processes.
 pub(crate) const WAITING_ROWS: u64 = 1 << 17;
 /// How many alerts may: some 2 KiB each.
 pub(crate) const WAITING_ALERTS: u64 = 4096;

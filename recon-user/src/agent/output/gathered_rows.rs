@@ -43,6 +43,9 @@ impl GatheredRows {
     pub(super) fn add(&mut self, row: &Row<'_>) {
         self.name_device(row.device);
         let process = row.process.map(|process| self.place(row, process));
+        if self.rows.capacity() == 0 {
+            self.rows.reserve_exact(FULL);
+        }
         self.rows.push(GatheredRow {
             key: row.key,
             count: row.count,
@@ -104,7 +107,9 @@ impl GatheredRows {
                 standing: Standing::default(),
                 sources: None,
             };
+            let before = bytes.len();
             if let Err(error) = json::write(&row, &mut bytes) {
+                bytes.truncate(before);
                 tracing::error!("can't write a row: {error}");
             }
         }

@@ -15,6 +15,7 @@
 mod counted;
 mod distinct;
 mod owned;
+mod ranks;
 mod sources;
 
 use std::time::Duration;
