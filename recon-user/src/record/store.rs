@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use recon_common::{Address, Detail, FrameOrigin, Key, Signal};
+use recon_common::{Address, Detail, Direction, FrameOrigin, Key, Signal};
 
 use crate::row::{Name, SignalSet};
 use crate::seed::Secrets;
@@ -258,10 +258,12 @@ impl HeaderStore {
             found.extend(kept.map(|kept| (need, false, Arc::clone(&kept.header))));
         }
         found.sort_by_key(|(need, _, header)| (*need, Reverse(header.since_boot)));
-        // A target that was probed by several signals has a place once before others have none.
+        // A target that was probed by several signals has a place once before others have none. An
+        // answer is no probe.
         let mut targets = HashSet::new();
         for (need, is_repeated, header) in &mut found {
-            *is_repeated = !targets.insert((*need, header.target()));
+            let is_inbound = header.origin.direction == Direction::In;
+            *is_repeated = !targets.insert((*need, is_inbound, header.target()));
         }
         found.sort_by_key(|(need, is_repeated, _)| (*need, *is_repeated));
         found.truncate(KEPT);
