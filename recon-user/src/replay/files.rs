@@ -31,7 +31,8 @@ pub fn run(
 ) -> anyhow::Result<bool> {
     // What was read is judged, also if the rest can't be read.
     let (replay, read) = read_files(files, local, in_force, format, out)?;
-    // The process ends soon, which frees its memory at once.
+    // Freeing one by one what rules and connections hold takes time, and the process ends soon, which
+    // frees all of it at once.
     let replay = ManuallyDrop::new(replay);
     replay.report();
     read?;
