@@ -269,7 +269,7 @@ impl Engine {
         if direction == Direction::In && flow.protocol == ip_protocol::TCP && !is_followed {
             self.connections.mark_reached(flow, now);
         }
-        self.services.observe(signal, flow);
+        self.services.observe(signal, flow, now);
         if matches!(signal, Signal::DatagramSent | Signal::DnsSentUdp) {
             let waiting = waiting::for_remote(flow);
             self.flows.marks(&waiting).expect_answers();
@@ -278,7 +278,7 @@ impl Engine {
             Direction::In if signal.has_interface() => interface,
             _ => 0,
         };
-        if self.is_judged(signal, flow) {
+        if self.is_judged(signal, flow, now) {
             let key = Key::for_flow(flow, signal, detail);
             let key = key.with_tool(signal, parsed.tool);
             let counted = match signal {
@@ -303,20 +303,19 @@ impl Engine {
     }
 
     /// Whether a signal counts. Where all are local, what somebody sends is what another one gets.
-    fn is_judged(&mut self, signal: Signal, flow: &Flow) -> bool {
+    fn is_judged(&mut self, signal: Signal, flow: &Flow, now: Timestamp) -> bool {
+        if matches!(self.locals, LocalAddresses::All) && signal.is_outbound() {
+            return false;
+        }
         if self.is_stray_refusal(signal, flow)
-            || self.services.is_answer(signal, flow)
+            || self.services.is_answer(signal, flow, now)
             // A probe is the first segment of its flow, and an end is not.
             || signal == Signal::MaimonProbe && self.connections.was_reached(flow)
         {
             self.two_way.withheld += 1;
             return false;
         }
-        if self.answers_waiting_port(signal, flow) {
-            return false;
-        }
-        let is_twice = matches!(self.locals, LocalAddresses::All) && signal.is_outbound();
-        !is_twice && self.two_way.admits(signal, flow)
+        !self.answers_waiting_port(signal, flow) && self.two_way.admits(signal, flow)
     }
 
     /// Whether a refusal shows no attempt, since what it refuses was not captured: somebody has
@@ -366,12 +365,12 @@ impl Engine {
             .connections
             .follow(place, segment, direction, now, is_one_way);
         if let Some(event) = event {
-            self.count_event(&flow_of(header, segment, direction), event);
+            self.count_event(&flow_of(header, segment, direction), event, now);
         }
     }
 
     /// Counts an event of a socket.
-    fn count_event(&mut self, flow: &Flow, event: SocketEvent) {
+    fn count_event(&mut self, flow: &Flow, event: SocketEvent, now: Timestamp) {
         let (signal, ending) = match event {
             SocketEvent::Accepted => {
                 // Its end is then known to be one, and its reset refuses nothing.
@@ -388,8 +387,11 @@ impl Engine {
             Signal::ConnectFailed => 0,
             _ => Detail::connection_word(ending, THIS_NAMESPACE),
         };
-        if self.is_judged(signal, flow) {
+        if self.is_judged(signal, flow, now) {
             self.counts.count(Key::for_flow(flow, signal, detail));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

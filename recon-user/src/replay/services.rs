@@ -8,33 +8,76 @@
 //! such as a peer's, asks no well-known port only: what it sends to the others finds peers. A probe
 //! of a well-known port counts wherever it comes from; and so does all that a scanner sends from a
 //! port that nobody asks.
+//! A capture that drops questions has some of them: what a port sends far beyond what it was asked
+//! in that minute counts, since a flood by reflection comes from resolvers that a network uses, and
+//! since one forged question would hide a scan.
 
 use std::hash::BuildHasher as _;
 
+use jiff::{SignedDuration, Timestamp};
 use recon_common::protocol::ip_protocol;
 use recon_common::{Address, Flow, Signal};
 
 use super::two_way::{FIRST_UNPRIVILEGED, may_be_answer, turned};
 use crate::seed::Secrets;
 
-/// Places for ports of addresses. A port that has the place of another one serves as that does.
-const PLACES: usize = 1 << 20;
+/// Places for ports of addresses. A newer port takes the place of an older one.
+const PLACES: usize = 1 << 17;
+/// How long a port serves after it was last asked or has answered. A client of NTP may ask every 17
+/// minutes only, and a capture may lack one question of two.
+const SERVES_FOR: SignedDuration = SignedDuration::from_mins(40);
+/// How long questions and answers are counted together.
+const COUNTED_FOR: SignedDuration = SignedDuration::from_mins(1);
+/// Answers of a port and a minute that need no question: a scan of 20 ports has more.
+const FREE_ANSWERS: u32 = 16;
+/// Further answers for each question of that minute. A capture that has one question of four is as
+/// bad as one gets before its other counts mean nothing.
+const ANSWERS_PER_QUESTION: u32 = 3;
 /// A client's port has asked it.
 const ASKED: u8 = 1;
 /// It has answered.
 const ANSWERED: u8 = 1 << 1;
 
+/// A port that serves.
+#[derive(Clone, Copy, Debug, Default)]
+struct Service {
+    fingerprint: u32,
+    marks: u8,
+    /// When it was asked or has answered.
+    shown: Timestamp,
+    /// Since when questions and excused answers are counted.
+    since: Timestamp,
+    questions: u32,
+    excused: u32,
+}
+
+impl Service {
+    /// Begins to count anew if it is time. A time before is another capture's.
+    fn turn(&mut self, now: Timestamp) {
+        let passed = now.duration_since(self.since);
+        if passed.is_negative() || passed >= COUNTED_FOR {
+            (self.since, self.questions, self.excused) = (now, 0, 0);
+        }
+    }
+
+    /// Whether one more answer without a question is likely.
+    fn has_more(&self) -> bool {
+        let most = self.questions.saturating_mul(ANSWERS_PER_QUESTION);
+        self.excused < most.saturating_add(FREE_ANSWERS)
+    }
+}
+
 /// The ports that serve.
 #[derive(Debug)]
 pub(super) struct Services {
-    marks: Vec<u8>,
+    places: Vec<Service>,
     secrets: Secrets,
 }
 
 impl Default for Services {
     fn default() -> Self {
         Self {
-            marks: vec![0; PLACES],
+            places: vec![Service::default(); PLACES],
             secrets: Secrets::default(),
         }
     }
@@ -42,21 +85,21 @@ impl Default for Services {
 
 impl Services {
     /// Notes what a datagram shows of the ports at its ends.
-    pub(super) fn observe(&mut self, signal: Signal, flow: &Flow) {
+    pub(super) fn observe(&mut self, signal: Signal, flow: &Flow, now: Timestamp) {
         match signal {
             Signal::DatagramSent | Signal::DnsSentUdp if may_be_answer(flow) => {
-                self.mark(flow.remote, flow.remote_port, ASKED);
+                self.mark(flow.remote, flow.remote_port, ASKED, now);
             }
             // What repeats its question after an answer has not answered.
             Signal::AnsweredUdp if !may_be_answer(flow) => {
-                self.mark(flow.local, flow.local_port, ANSWERED);
+                self.mark(flow.local, flow.local_port, ANSWERED, now);
             }
             _ => {}
         }
     }
 
     /// Whether a datagram, or its refusal, is about an answer to a question that is not known.
-    pub(super) fn is_answer(&self, signal: Signal, flow: &Flow) -> bool {
+    pub(super) fn is_answer(&mut self, signal: Signal, flow: &Flow, now: Timestamp) -> bool {
         let answer = match signal {
             Signal::Datagram | Signal::TraceProbe | Signal::RefusedIcmp => *flow,
             Signal::DatagramSent => turned(flow),
@@ -65,154 +108,46 @@ impl Services {
         if flow.protocol != ip_protocol::UDP {
             return false;
         }
-        let marks = self.marks[self.place(answer.remote, answer.remote_port)];
-        match may_be_answer(&answer) {
-            true => marks != 0,
-            false => marks & ANSWERED != 0 && answer.local_port >= FIRST_UNPRIVILEGED,
+        let (place, fingerprint) = self.place(answer.remote, answer.remote_port);
+        let service = &mut self.places[place];
+        if service.fingerprint != fingerprint || now.duration_since(service.shown) > SERVES_FOR {
+            return false;
         }
+        if !may_be_answer(&answer) {
+            return service.marks & ANSWERED != 0 && answer.local_port >= FIRST_UNPRIVILEGED;
+        }
+        service.turn(now);
+        // What a refusal is about was counted when it came.
+        if signal == Signal::RefusedIcmp {
+            return service.marks != 0;
+        }
+        let is_excused = service.marks != 0 && service.has_more();
+        service.excused += u32::from(is_excused);
+        is_excused
     }
 
-    fn mark(&mut self, address: Address, port: u16, mark: u8) {
-        let place = self.place(address, port);
-        self.marks[place] |= mark;
+    fn mark(&mut self, address: Address, port: u16, mark: u8, now: Timestamp) {
+        let (place, fingerprint) = self.place(address, port);
+        let service = &mut self.places[place];
+        if service.fingerprint != fingerprint || now.duration_since(service.shown) > SERVES_FOR {
+            *service = Service {
+                fingerprint,
+                since: now,
+                ..Service::default()
+            };
+        }
+        service.turn(now);
+        service.marks |= mark;
+        service.shown = now;
+        service.questions = service.questions.saturating_add(1);
     }
 
-    fn place(&self, address: Address, port: u16) -> usize {
-        self.secrets.hash_one((address, port)) as usize % PLACES
+    /// The place of a port, and what tells it from others that have the same place.
+    fn place(&self, address: Address, port: u16) -> (usize, u32) {
+        let hash = self.secrets.hash_one((address, port));
+        (hash as usize % PLACES, (hash >> 32) as u32)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SERVER: Address = Address::v4([203, 0, 113, 53]);
-    const CLIENT: Address = Address::v4([198, 51, 100, 7]);
-
-    fn flow(remote: (Address, u16), local: (Address, u16)) -> Flow {
-        Flow {
-            remote: remote.0,
-            local: local.0,
-            remote_port: remote.1,
-            local_port: local.1,
-            protocol: ip_protocol::UDP,
-        }
-    }
-
-    #[test]
-    fn what_serves_answers_clients() {
-        let asked = flow((SERVER, 53), (CLIENT, 40_000));
-        let old = flow((SERVER, 53), (CLIENT, 1030));
-        let high = flow((SERVER, 5060), (CLIENT, 40_000));
-        let peer = flow((SERVER, 40_000), (CLIENT, 50_000));
-        let probed = flow((SERVER, 53), (CLIENT, 161));
-        // (what is known, the signal and the flow of a later datagram, whether that is an answer)
-        for (known, signal, later, expected) in [
-            (None, Signal::Datagram, asked, false),
-            (
-                Some((Signal::DatagramSent, asked)),
-                Signal::Datagram,
-                asked,
-                true,
-            ),
-            (
-                Some((Signal::DnsSentUdp, asked)),
-                Signal::Datagram,
-                old,
-                true,
-            ),
-            (
-                Some((Signal::DnsSentUdp, asked)),
-                Signal::TraceProbe,
-                asked,
-                true,
-            ),
-            (
-                Some((Signal::DnsSentUdp, asked)),
-                Signal::RefusedIcmp,
-                asked,
-                true,
-            ),
-            (
-                Some((Signal::DatagramSent, high)),
-                Signal::Datagram,
-                high,
-                true,
-            ),
-            // Another port of the same address, and the same port of another one.
-            (
-                Some((Signal::DatagramSent, high)),
-                Signal::Datagram,
-                asked,
-                false,
-            ),
-            (
-                Some((Signal::DatagramSent, asked)),
-                Signal::Datagram,
-                flow((CLIENT, 53), (SERVER, 40_000)),
-                false,
-            ),
-            // From the port of the service to that of a service: a probe.
-            (
-                Some((Signal::DnsSentUdp, asked)),
-                Signal::Datagram,
-                probed,
-                false,
-            ),
-            // Nobody knows which of two high ports serves.
-            (
-                Some((Signal::DatagramSent, peer)),
-                Signal::Datagram,
-                peer,
-                false,
-            ),
-            // Of the server's side.
-            (
-                Some((Signal::AnsweredUdp, turned(&asked))),
-                Signal::DatagramSent,
-                turned(&asked),
-                true,
-            ),
-            (
-                Some((Signal::AnsweredUdp, turned(&asked))),
-                Signal::DatagramSent,
-                asked,
-                false,
-            ),
-            // A peer that answers looks for others, but not for services.
-            (
-                Some((Signal::AnsweredUdp, turned(&peer))),
-                Signal::Datagram,
-                flow((SERVER, 40_000), (CLIENT, 6881)),
-                true,
-            ),
-            (
-                Some((Signal::AnsweredUdp, turned(&peer))),
-                Signal::Datagram,
-                flow((SERVER, 40_000), (CLIENT, 161)),
-                false,
-            ),
-            // What repeats its question after an answer has not answered.
-            (
-                Some((Signal::AnsweredUdp, asked)),
-                Signal::DatagramSent,
-                flow((SERVER, 6881), (CLIENT, 40_000)),
-                false,
-            ),
-            // An answer is no question.
-            (
-                Some((Signal::DatagramSent, turned(&asked))),
-                Signal::Datagram,
-                turned(&asked),
-                false,
-            ),
-        ] {
-            let mut services = Services::default();
-            if let Some((signal, flow)) = known {
-                services.observe(signal, &flow);
-            }
-            let found = services.is_answer(signal, &later);
-            assert_eq!(found, expected, "{known:?}, then {signal:?} {later:?}");
-        }
-    }
-}
+mod tests;
