@@ -71,6 +71,9 @@ pub(crate) fn write_record(frame: &FrameBytes, lost: u32) {
     let Some(place) = LOG_BYTES.get_ptr_mut(0) else {
         return;
     };
+    // Not by reference: the frame's pointers would be on the stack until the record is written, and
+    // Linux 7.2 would verify the rest for each number of bytes that they were compared for.
+    let (interface, length) = (frame.interface, frame.length);
     let captured = capture(frame.start, frame.end, CAPTURED, place.cast());
     // SAFETY: the value belongs to this CPU, and packet hooks run with bottom halves off.
     let bytes: &[u8] = unsafe { &*place };
@@ -81,8 +84,8 @@ pub(crate) fn write_record(frame: &FrameBytes, lost: u32) {
         target: "kernel",
         "{} {} {} {} {:x}",
         lost,
-        frame.interface,
-        frame.length,
+        interface,
+        length,
         captured,
         bytes
     );
