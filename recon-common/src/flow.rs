@@ -172,8 +172,8 @@ pub const fn sender_slot(slot: u32, port: u16) -> u32 {
 /// must never share a slot.
 pub const MEDIA_BIT: u32 = 1 << 16;
 
-/// The slot of the media of a flow which [`Flow::may_control_media`], or that of the control packets
-/// of media. Both have the same fingerprint.
+/// The slot of the media of a flow which [`Flow::may_control_media`], or that of the control
+/// packets of media. Both have the same fingerprint.
 #[inline(always)]
 #[must_use]
 pub const fn media_slot(slot: u32) -> u32 {
@@ -233,8 +233,8 @@ impl Flow {
 
     /// Slot and fingerprint of the flow under secrets that an outsider can't know, so that nobody
     /// can choose flows that share a slot. The fingerprint is never 0, which marks an empty slot,
-    /// and leaves the highest bit for [`ANSWERED`]. A flow between odd ports has the hash of the one
-    /// between the ports before, and a slot of its own beside it: another hash would keep both
+    /// and leaves the highest bit for [`ANSWERED`]. A flow between odd ports has the hash of the
+    /// one between the ports before, and a slot of its own beside it: another hash would keep both
     /// flows' words on the stack of a program that has little.
     #[inline(always)]
     #[must_use]

@@ -52,7 +52,7 @@ static KEY: PerCpuArray<CountedKey> = PerCpuArray::with_max_entries(1, 0);
 pub(crate) struct CountedKey {
     pub(crate) key: PackedKey,
     /// Not 0 if the processor has counted it in this generation before.
-    repeats: u64,
+    is_repeated: u64,
 }
 
 impl CountedKey {
@@ -60,7 +60,7 @@ impl CountedKey {
     /// same slot since.
     #[inline(always)]
     pub(crate) fn is_repeat(&self) -> bool {
-        self.repeats != 0
+        self.is_repeated != 0
     }
 }
 
@@ -194,7 +194,7 @@ fn hide_from_verifier<'a>(key: &Key) -> Option<&'a mut CountedKey> {
     // assembly is empty; it makes the compiler believe that the words may have changed.
     unsafe {
         (&raw mut (*place).key).write(key.into());
-        (&raw mut (*place).repeats).write(0);
+        (&raw mut (*place).is_repeated).write(0);
         asm!("", inout("r1") place);
         place.as_mut()
     }
@@ -203,14 +203,14 @@ fn hide_from_verifier<'a>(key: &Key) -> Option<&'a mut CountedKey> {
 /// Adds one to the count of a packet's key, or of the overflow key if its source gets none.
 #[inline(always)]
 fn count_recent(key: &Key) {
-    let Some(CountedKey { key, repeats }) = hide_from_verifier(key) else {
+    let Some(CountedKey { key, is_repeated }) = hide_from_verifier(key) else {
         return;
     };
     let live = Live::load();
     let mut slot = RecentSlot::find(key, live.number);
     // The slot's owner has already been admitted.
     if slot.is_some_and(|slot| slot.increment_if_owner(key)) {
-        *repeats = 1;
+        *is_repeated = 1;
         return;
     }
     if !admit::admit_source(live, key) {

@@ -14,9 +14,7 @@ use core::ptr::NonNull;
 
 use aya_ebpf::bindings::{
     __sk_buff, BPF_F_CURRENT_NETNS, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH,
-    BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Route, bpf_sock_tuple as Tuple,
-    bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 as TupleV4,
-    bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 as TupleV6, xdp_md,
+    BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as Route, xdp_md,
 };
 use aya_ebpf::helpers::{
     bpf_fib_lookup, bpf_jiffies64, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp,
@@ -30,6 +28,7 @@ use recon_common::{Flow, FlowMarks, FlowState, Sent};
 
 use crate::secrets::secrets;
 use crate::sender;
+use crate::socket_tuple::socket_tuple;
 
 /// What is remembered of flows, by slot.
 #[map]
@@ -372,32 +371,4 @@ impl KernelFlowState {
             Ok(BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED)
         )
     }
-}
-
-/// The flow as the look-up of sockets takes it, and its size.
-#[inline(always)]
-fn socket_tuple(flow: &Flow) -> (Tuple, u32) {
-    // SAFETY: all bytes of the tuple are plain integers.
-    let mut tuple: Tuple = unsafe { core::mem::zeroed() };
-    let size = match (flow.remote.to_v4(), flow.local.to_v4()) {
-        (Some(remote), Some(local)) => {
-            tuple.__bindgen_anon_1.ipv4 = TupleV4 {
-                saddr: remote,
-                daddr: local,
-                sport: flow.remote_port.to_be(),
-                dport: flow.local_port.to_be(),
-            };
-            size_of::<TupleV4>()
-        }
-        _ => {
-            tuple.__bindgen_anon_1.ipv6 = TupleV6 {
-                saddr: flow.remote.words(),
-                daddr: flow.local.words(),
-                sport: flow.remote_port.to_be(),
-                dport: flow.local_port.to_be(),
-            };
-            size_of::<TupleV6>()
-        }
-    };
-    (tuple, size as u32)
 }

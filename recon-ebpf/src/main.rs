@@ -9,6 +9,7 @@
 //!   state
 //! - [`recent`]: the keys that a processor counted last
 //! - [`secrets`]: the secrets of its hashes
+//! - [`socket_tuple`]: what look-ups of sockets take
 //! - [`sender`]: which process sends
 //! - [`accepted`]: which connections this host has accepted, and since when
 //! - [`admit`]: which packets get a key when room is short
@@ -34,6 +35,7 @@ mod kernel_log;
 mod recent;
 mod secrets;
 mod sender;
+mod socket_tuple;
 
 /// The kernel object's licence: the helpers used here are only available to GPL-compatible
 /// programs.

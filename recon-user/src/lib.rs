@@ -29,9 +29,9 @@
 //! Modules that the others share: `address` (the scope of an address, networks), `boot` (which boot
 //! this is), `duration` (durations as text), `parent_folder` (the folder of a file), `passwd` (the
 //! users of this host), `prefetch` (memory that a replay reads soon), `private_signals` (what
-//! private remotes do unjudged), `standard_streams` (what stdout and stderr lead to), `process_limits` (what would end this
-//! process halfway), `usage` (errors of the command line), `diagnostic` (errors in rule files and
-//! recon.toml), `enrich` (networks, countries and names of addresses), `stable_hash` (ids of
+//! private remotes do unjudged), `standard_streams` (what stdout and stderr lead to),
+//! `process_limits` (what would end this process halfway), `usage` (errors of the command line),
+//! `diagnostic` (errors in rule files and recon.toml), `enrich` (networks, countries and names of addresses), `stable_hash` (ids of
 //! incidents and sources), `saved` (the saved form of times). `state` holds the files that outlive
 //! a process, `record` the packets that alerts are about.
 //!

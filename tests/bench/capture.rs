@@ -1,8 +1,9 @@
 //! Writes a capture of made traffic, the same for the same number of packets: what a replay is
 //! measured with.
 //!
-//! In: the file, how many packets, how many bytes of each packet are kept, and the mean time between
-//! two packets in microseconds. Out: the file, in pcap. `cargo xtask bench --part replay` runs this.
+//! In: the file, how many packets, how many bytes of each packet are kept, and the mean time
+//! between two packets in microseconds. Out: the file, in pcap. `cargo xtask bench --part replay`
+//! runs this.
 
 mod random;
 mod traffic;

@@ -3,7 +3,8 @@
 //! In: lines of alerts, rows. Out: stdout and files; at the end, the numbers of lines written and
 //! dropped.
 //! The decision held here: the rows of a poll are handed on in batches, since there may be a
-//! hundred thousand; its alerts together, since to wake the threads of all sinks costs more than a line.
+//! hundred thousand; its alerts together, since to wake the threads of all sinks costs more than a
+//! line.
 
 mod counted;
 mod gathered_rows;

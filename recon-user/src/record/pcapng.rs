@@ -6,8 +6,8 @@
 //! Wireshark shows them, and not of each: a file of 64 headers would be half comments. Times are in
 //! nanoseconds. Packets without a link layer are of the type of their version of IP: tcpdump
 //! (libpcap 1.10.3) refuses a second interface of LINKTYPE_RAW, since it compares that number with
-//! another one of its own. pcap-parser, which reads captures here, also writes them, but its feature
-//! for that brings the crates of `futures`; pcap-file would bring a second parser. This is three
+//! another one of its own. pcap-parser, which reads captures here, also writes them, but its
+//! feature for that brings the crates of `futures`; pcap-file would bring a second parser. This is three
 //! kinds of blocks, all little-endian.
 
 use std::borrow::Cow;

@@ -6,10 +6,11 @@
 //! of the signals that its rule counted before others of the same transport: whoever pings before
 //! each probe of a scan hides no probe. A ring that is full evicts first what has a later header of
 //! the same target, the oldest of these, and an alert takes the last header of each target first:
-//! repeats of one probe, by one signal or by several, hide no other probe. What hides one is as many
-//! other targets as a ring has places, and then these are the evidence. All rings together are bounded: the one with the fewest headers goes
-//! first, in steps of powers of two, and of those the one that has been unchanged for longest. So
-//! sources that send a packet each, which anybody can forge, never evict one that has sent many.
+//! repeats of one probe, by one signal or by several, hide no other probe. What hides one is as
+//! many other targets as a ring has places, and then these are the evidence. All rings together are
+//! bounded: the one with the fewest headers goes first, in steps of powers of two, and of those the
+//! one that has been unchanged for longest. So sources that send a packet each, which anybody can
+//! forge, never evict one that has sent many.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};

@@ -222,7 +222,7 @@ fn repeats_of_a_probe_hide_no_other() {
     }
 }
 
-/// Of each target, an alert has one probe before it has a second one, by whatever signals they came.
+/// Of each target, an alert has one probe before it has a second one, whatever their signals.
 #[test]
 fn decoys_of_several_signals_hide_no_probe() {
     const PROBES: u16 = 9;

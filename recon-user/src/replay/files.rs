@@ -31,8 +31,8 @@ pub fn run(
 ) -> anyhow::Result<bool> {
     // What was read is judged, also if the rest can't be read.
     let (replay, read) = read_files(files, local, in_force, format, out)?;
-    // Freeing one by one what rules and connections hold takes time, and the process ends soon, which
-    // frees all of it at once.
+    // Freeing one by one what rules and connections hold takes time, and the process ends soon,
+    // which frees all of it at once.
     let replay = ManuallyDrop::new(replay);
     replay.report();
     read?;

@@ -1,7 +1,7 @@
 //! Where the state of a packet is, found while the packet before it is judged.
 //!
 //! In: a frame. Out: [`Located`]: its ends, and the place of its connection.
-//! The decision held here: connections take more memory than a processor's caches close by have, and
+//! The decision held here: connections take more memory than a processor's near caches have, and
 //! nearly each packet belongs to another one than the packet before. So the place is found a packet
 //! ahead, and its memory is on its way when its turn comes.
 

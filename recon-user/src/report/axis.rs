@@ -3,8 +3,8 @@
 //! In: the times of incidents and sources. Out: from when to when the axis goes.
 //! The decision held here: a clock that was wrong, such as that of a host without a battery before
 //! it has asked a server, leaves a few times of 1970 or 9999. Over all of them an axis shows
-//! nothing. So it leaves out what lies behind a pause of more than a year, and the few times that
-//! lie behind a pause beside which the others are a point. What is left out is listed beside it.
+//! nothing. So it ends before what lies behind a pause of more than a year, and the few times that
+//! lie behind a pause beside which the others are a point. The rest is listed beside it.
 
 /// Milliseconds of a day.
 const DAY: i64 = 24 * 60 * 60 * 1000;

@@ -5,8 +5,8 @@
 //! The decisions held here:
 //! - Lines with the same `event.id` are one incident. A line that was written twice, after a
 //!   restart, counts once.
-//! - Only so many incidents are kept: the most severe, of equal ones the newest. The others, and the
-//!   lines about them, are counted.
+//! - Only so many incidents are kept: the most severe, of equal ones the newest. The others, and
+//!   the lines about them, are counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher as _;
